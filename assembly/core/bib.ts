@@ -1,0 +1,133 @@
+/**
+ * Binding information base (RFC 6146 §3.1) for the protocols that are mapped independently of the remote end (UDP and
+ * ICMP queries, RFC 4787 REQ-1): one inner endpoint keeps one outer port for all its destinations. A TCP session holds
+ * its own binding, so that a port serves many destinations (RFC 7857 §2.5).
+ */
+import { powerOfTwo, reserve } from "./arena";
+import { counters } from "./counters";
+import { mix } from "./hash";
+import { givePort, portHash, takePort } from "./port-pool";
+import { PROTOCOL_UDP } from "./protocol";
+import { poolAddress } from "./snat-pool";
+
+@unmanaged
+@final
+export class Binding {
+  innerLo: u64;
+  innerHi: u64;
+  innerPortBE: u16;
+  outerPortBE: u16;
+  pool: u16;
+  poolGeneration: u16;
+  protocol: u8;
+  /** Family of the outer side. */
+  family: u8;
+  reserved: u16;
+  sessions: u32;
+  /** Next in the bucket, or in the free list. */
+  next: usize;
+  reserved1: u32;
+}
+if (offsetof<Binding>() != 40) ERROR("Binding must be 40 bytes");
+const SIZE: usize = 40;
+
+let table: usize = 0;
+let buckets: usize = 0;
+let mask: u32 = 0;
+let max: u32 = 0;
+let used: u32 = 0;
+let free: usize = 0;
+
+export function initBindings(count: u32): bool {
+  max = count;
+  mask = powerOfTwo(count) - 1;
+  table = reserve(<usize>count * SIZE);
+  buckets = reserve((<usize>mask + 1) << 2);
+  return table != 0 && buckets != 0;
+}
+
+// @ts-ignore: decorator
+@inline
+function bucketOf(innerLo: u64, innerHi: u64, portBE: u32, protocol: u32, family: u32): usize {
+  const word = (<u64>portBE << 16) | (protocol << 8) | family;
+  return buckets + ((<usize>mix(innerLo ^ mix(innerHi ^ word)) & mask) << 2);
+}
+
+// @ts-ignore: decorator
+@inline
+function bitmapOf(binding: Binding): usize {
+  const address = poolAddress(binding.pool);
+  return binding.protocol == PROTOCOL_UDP ? address.udpPorts : address.icmpIds;
+}
+
+/** The live binding of an inner endpoint, or null. */
+export function findBinding(innerLo: u64, innerHi: u64, portBE: u32, protocol: u32, family: u32): Binding | null {
+  let p = load<u32>(bucketOf(innerLo, innerHi, portBE, protocol, family));
+  while (p != 0) {
+    const b = changetype<Binding>(p);
+    if (
+      b.innerHi == innerHi &&
+      b.innerLo == innerLo &&
+      b.innerPortBE == portBE &&
+      b.protocol == protocol &&
+      b.family == family &&
+      b.poolGeneration == poolAddress(b.pool).generation
+    )
+      return b;
+    p = <u32>b.next;
+  }
+  return null;
+}
+
+/** A new binding on the pool address, or null when it has no free port (or the table no place). */
+export function makeBinding(
+  innerLo: u64,
+  innerHi: u64,
+  portBE: u32,
+  protocol: u32,
+  family: u32,
+  pool: u32,
+): Binding | null {
+  let p = free;
+  if (p != 0) free = changetype<Binding>(p).next;
+  else if (used < max) p = table + <usize>(used++) * SIZE;
+  else return null;
+  const b = changetype<Binding>(p);
+  const address = poolAddress(pool);
+  b.pool = <u16>pool;
+  b.protocol = <u8>protocol;
+  const hash = portHash(innerLo, innerHi, 0, 0, (<u64>portBE << 16) | (protocol << 8) | family);
+  const port = takePort(bitmapOf(b), address, hash);
+  if (port == 0) {
+    b.next = free;
+    free = p;
+    return null;
+  }
+  b.innerLo = innerLo;
+  b.innerHi = innerHi;
+  b.innerPortBE = <u16>portBE;
+  b.outerPortBE = bswap<u16>(<u16>port);
+  b.poolGeneration = <u16>address.generation;
+  b.family = <u8>family;
+  b.sessions = 0;
+  const bucket = bucketOf(innerLo, innerHi, portBE, protocol, family);
+  b.next = load<u32>(bucket);
+  store<u32>(bucket, <u32>p);
+  counters.bindings++;
+  return b;
+}
+
+/** One session less; the last one gives the port back. */
+export function releaseBinding(b: Binding): void {
+  if (b.sessions > 0) b.sessions--;
+  if (b.sessions > 0) return;
+  const p = changetype<usize>(b);
+  let link = bucketOf(b.innerLo, b.innerHi, b.innerPortBE, b.protocol, b.family);
+  while (load<u32>(link) != <u32>p) link = <usize>load<u32>(link) + offsetof<Binding>("next");
+  store<u32>(link, <u32>b.next);
+  // The bitmap of a removed address belongs to its successor.
+  if (b.poolGeneration == poolAddress(b.pool).generation) givePort(bitmapOf(b), bswap<u16>(b.outerPortBE));
+  b.next = free;
+  free = p;
+  counters.bindings--;
+}

@@ -1,0 +1,37 @@
+/**
+ * What the host sets in the engine's memory before and between batches. Times in milliseconds, MTUs in bytes.
+ */
+@unmanaged
+@final
+export class Limits {
+  /** Session lifetimes: RFC 4787 REQ-5 (UDP), RFC 5382 REQ-5 and RFC 7857 §2.1 (TCP), RFC 5508 REQ-2 (ICMP). */
+  udpMs: u32;
+  tcpEstablishedMs: u32;
+  tcpTransitoryMs: u32;
+  tcpSynMs: u32;
+  icmpMs: u32;
+  /** MTU towards the Pods, and of the external link. */
+  mtuInner: u32;
+  mtuOuter: u32;
+  /** How long a packet waits for the mapping store, and how long 'there is no such mapping' is believed. */
+  mappingWaitMs: u32;
+  mappingUnknownMs: u32;
+  reserved: u32;
+}
+
+const RECORD = memory.data(40, 8);
+if (offsetof<Limits>() != 40) ERROR("Limits must be 40 bytes");
+
+export const limits: Limits = changetype<Limits>(RECORD);
+
+export function defaultLimits(): void {
+  limits.udpMs = 300_000;
+  limits.tcpEstablishedMs = 7_440_000;
+  limits.tcpTransitoryMs = 240_000;
+  limits.tcpSynMs = 6_000;
+  limits.icmpMs = 60_000;
+  limits.mtuInner = 1500;
+  limits.mtuOuter = 1500;
+  limits.mappingWaitMs = 2_000;
+  limits.mappingUnknownMs = 300;
+}

@@ -1,0 +1,180 @@
+/**
+ * Parses one IP packet: every length is checked here once; whoever holds a parsed packet uses unchecked accessors.
+ * One record, reused for each packet.
+ */
+import { mappedHi } from "./address";
+import { PROTOCOL_ICMP4, PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
+import { DropReason } from "./verdict";
+import {
+  ICMP4_ECHO,
+  ICMP4_ECHO_REPLY,
+  ICMP6_ECHO,
+  ICMP6_ECHO_REPLY,
+  ICMP_HEADER,
+  Icmp,
+} from "./wire/icmp";
+import { IPV4_HEADER, Ipv4 } from "./wire/ipv4";
+import {
+  IPV6_HEADER,
+  Ipv6,
+  NEXT_DESTINATION_OPTIONS,
+  NEXT_FRAGMENT,
+  NEXT_HOP_BY_HOP,
+  NEXT_ROUTING,
+} from "./wire/ipv6";
+import { TCP_FIN, TCP_HEADER, TCP_RST, TCP_SYN, Tcp } from "./wire/tcp";
+import { UDP_HEADER, Udp } from "./wire/udp";
+
+@unmanaged
+@final
+export class Packet {
+  sourceLo: u64;
+  sourceHi: u64;
+  destinationLo: u64;
+  destinationHi: u64;
+  /** Address of the IP header. */
+  ip: usize;
+  /** Address of the transport header. */
+  transport: usize;
+  /** Bytes from the transport header to the end of the packet. */
+  transportLength: u32;
+  /** 4 or 6. */
+  family: u32;
+  /** Transport protocol; PROTOCOL_ICMP4 for ICMP of either family, so that a session has one number. */
+  protocol: u32;
+  /** Wire order. For ICMP echo both are the identifier. */
+  sourcePortBE: u32;
+  destinationPortBE: u32;
+  /** TTL or hop limit as received. */
+  hopLimit: u32;
+  tcpFlags: u32;
+  /** ICMP echo request (not reply). */
+  echoRequest: bool;
+  /** Its destination is one of our pool addresses. */
+  fromOutside: bool;
+}
+
+const RECORD = memory.data(80, 16);
+if (offsetof<Packet>() > 80) ERROR("the record is larger than its memory");
+
+export const packet: Packet = changetype<Packet>(RECORD);
+
+/** Extension headers before the transport header; a longer chain is refused. */
+const MAX_EXTENSIONS: u32 = 8;
+
+/** `length` bytes at `ip` → `packet`, or the reason why not. */
+export function parse(ip: usize, length: u32): DropReason {
+  packet.ip = ip;
+  packet.tcpFlags = 0;
+  packet.echoRequest = false;
+  if (length < IPV4_HEADER) return DropReason.IP_TRUNCATED;
+  const version = load<u8>(ip) >> 4;
+  if (version == 4) return parse4(ip, length);
+  if (version == 6) return parse6(ip, length);
+  return DropReason.IP_VERSION_UNKNOWN;
+}
+
+function parse4(ip: usize, length: u32): DropReason {
+  const header = Ipv4.at(ip);
+  const headerLength = header.headerLength;
+  const total = header.totalLength;
+  if (headerLength < IPV4_HEADER || headerLength > total) return DropReason.IPV4_HEADER_INVALID;
+  if (total > length) return DropReason.IP_TRUNCATED;
+  packet.family = 4;
+  packet.hopLimit = header.ttl;
+  packet.sourceLo = 0;
+  packet.sourceHi = mappedHi(header.sourceBE);
+  packet.destinationLo = 0;
+  packet.destinationHi = mappedHi(header.destinationBE);
+  packet.transport = ip + headerLength;
+  packet.transportLength = total - headerLength;
+  if (header.isFragment) return DropReason.FRAGMENT;
+  if (headerLength > IPV4_HEADER && hasSourceRoute(ip + IPV4_HEADER, ip + headerLength))
+    return DropReason.IPV4_SOURCE_ROUTE;
+  const protocol: u32 = header.protocol;
+  if (protocol == PROTOCOL_ICMP4) return parseIcmp(ICMP4_ECHO, ICMP4_ECHO_REPLY);
+  return parseTransport(protocol);
+}
+
+/** RFC 7915 §4.1: an unexpired source route option (131 or 137) is refused, other options are ignored. */
+function hasSourceRoute(p: usize, end: usize): bool {
+  while (p < end) {
+    const kind: u32 = load<u8>(p);
+    if (kind == 0) return false;
+    if (kind == 1) {
+      p++;
+      continue;
+    }
+    if (p + 2 >= end) return false;
+    const length: u32 = load<u8>(p, 1);
+    if (length < 2) return false;
+    if ((kind == 131 || kind == 137) && load<u8>(p, 2) <= length) return true;
+    p += length;
+  }
+  return false;
+}
+
+function parse6(ip: usize, length: u32): DropReason {
+  if (length < IPV6_HEADER) return DropReason.IP_TRUNCATED;
+  const header = Ipv6.at(ip);
+  if (header.payloadLength + IPV6_HEADER > length) return DropReason.IP_TRUNCATED;
+  packet.family = 6;
+  packet.hopLimit = header.hopLimit;
+  packet.sourceLo = header.sourceLo;
+  packet.sourceHi = header.sourceHi;
+  packet.destinationLo = header.destinationLo;
+  packet.destinationHi = header.destinationHi;
+  const end = ip + IPV6_HEADER + header.payloadLength;
+  let p = ip + IPV6_HEADER;
+  let next: u32 = header.nextHeader;
+  // RFC 7915 §5.1: Hop-by-Hop, Destination Options and exhausted Routing headers are skipped.
+  for (let i: u32 = 0; next == NEXT_HOP_BY_HOP || next == NEXT_DESTINATION_OPTIONS || next == NEXT_ROUTING; i++) {
+    if (i == MAX_EXTENSIONS || p + 8 > end) return DropReason.IPV6_EXTENSION_INVALID;
+    if (next == NEXT_ROUTING && load<u8>(p, 3) != 0) return DropReason.IPV6_ROUTING_HEADER;
+    next = load<u8>(p);
+    p += (<u32>load<u8>(p, 1) + 1) << 3;
+    if (p > end) return DropReason.IPV6_EXTENSION_INVALID;
+  }
+  packet.transport = p;
+  packet.transportLength = <u32>(end - p);
+  if (next == NEXT_FRAGMENT) return DropReason.FRAGMENT;
+  if (next == PROTOCOL_ICMP6) return parseIcmp(ICMP6_ECHO, ICMP6_ECHO_REPLY);
+  return parseTransport(next);
+}
+
+function parseTransport(protocol: u32): DropReason {
+  const p = packet.transport;
+  const length = packet.transportLength;
+  packet.protocol = protocol;
+  if (protocol == PROTOCOL_TCP) {
+    if (length < TCP_HEADER) return DropReason.TCP_HEADER_INVALID;
+    const header = Tcp.at(p);
+    const headerLength = header.headerLength;
+    if (headerLength < TCP_HEADER || headerLength > length) return DropReason.TCP_HEADER_INVALID;
+    const flags: u32 = header.flags;
+    if ((flags & 63) == 0) return DropReason.TCP_FLAGS_INVALID;
+    if (flags & TCP_SYN && flags & (TCP_FIN | TCP_RST)) return DropReason.TCP_FLAGS_INVALID;
+    packet.tcpFlags = flags;
+  } else if (protocol == PROTOCOL_UDP) {
+    if (length < UDP_HEADER || Udp.at(p).length != length) return DropReason.UDP_LENGTH_INVALID;
+    if (packet.family == 6 && Udp.at(p).checksum == 0) return DropReason.UDP_CHECKSUM_MISSING;
+  } else {
+    return DropReason.PROTOCOL_UNSUPPORTED;
+  }
+  packet.sourcePortBE = load<u16>(p);
+  packet.destinationPortBE = load<u16>(p, 2);
+  if (packet.sourcePortBE == 0 || packet.destinationPortBE == 0) return DropReason.PORT_ZERO;
+  return DropReason.NONE;
+}
+
+function parseIcmp(echo: u32, echoReply: u32): DropReason {
+  packet.protocol = PROTOCOL_ICMP4;
+  if (packet.transportLength < ICMP_HEADER) return DropReason.ICMP_TRUNCATED;
+  const header = Icmp.at(packet.transport);
+  const type: u32 = header.type;
+  if ((type != echo && type != echoReply) || header.code != 0) return DropReason.ICMP_TYPE_UNSUPPORTED;
+  packet.echoRequest = type == echo;
+  packet.sourcePortBE = header.identifierBE;
+  packet.destinationPortBE = header.identifierBE;
+  return DropReason.NONE;
+}

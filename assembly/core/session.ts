@@ -1,0 +1,398 @@
+/**
+ * Sessions (RFC 6146 §3.1): one per flow, found from inside by the 5-tuple that the Pod uses and from outside by the
+ * 5-tuple on the external wire. Neither exists twice.
+ *
+ * The 64 bytes that each packet needs fill one cache line; what only set-up and expiry need is kept apart.
+ */
+import { mappedBE } from "./address";
+import { powerOfTwo, reserve } from "./arena";
+import { Binding, findBinding, makeBinding, releaseBinding } from "./bib";
+import { fold, negate, sum32, sumAddress } from "./checksum";
+import { VirtualServer, countSession } from "./counters";
+import { mix } from "./hash";
+import { limits } from "./limits";
+import { packet } from "./packet";
+import { portHash, probeStep } from "./port-pool";
+import { PROTOCOL_ICMP4, PROTOCOL_TCP } from "./protocol";
+import { PoolAddress, pairedAddress, poolAddress } from "./snat-pool";
+import { TcpState, isClosing } from "./tcp-state";
+import { DropReason } from "./verdict";
+
+@unmanaged
+@final
+export class Session {
+  innerLo: u64;
+  innerHi: u64;
+  /** The remote end on the external wire. */
+  remoteLo: u64;
+  remoteHi: u64;
+  /** The IPv4 destination that the Pod uses, wire order; 0 in an IPv6 session. */
+  seen4BE: u32;
+  innerPortBE: u16;
+  remotePortBE: u16;
+  outerPortBE: u16;
+  pool: u16;
+  /** 0 = free place. */
+  protocol: u8;
+  /** A VirtualServer. */
+  kind: u8;
+  tcpState: u8;
+  reserved: u8;
+  lastSeenMs: u32;
+  /** What the addresses add to the transport checksum, each way (folded). */
+  deltaOut: u16;
+  deltaIn: u16;
+  nextOut: usize;
+  nextIn: usize;
+}
+if (offsetof<Session>() != 64) ERROR("Session must be 64 bytes");
+
+@unmanaged
+@final
+export class SessionCold {
+  binding: usize;
+  poolGeneration: u16;
+  policyGeneration: u16;
+  createdMs: u32;
+  reserved: u32;
+}
+if (offsetof<SessionCold>() != 16) ERROR("SessionCold must be 16 bytes");
+
+let table: usize = 0;
+let colds: usize = 0;
+let outBuckets: usize = 0;
+let inBuckets: usize = 0;
+let mask: u32 = 0;
+let max: u32 = 0;
+let used: u32 = 0;
+let free: usize = 0;
+let sweepAt: u32 = 0;
+let policyGeneration: u16 = 0;
+
+/** Sessions made from here on belong to a new policy. */
+export function nextPolicyGeneration(): void {
+  policyGeneration++;
+}
+
+export function initSessions(count: u32): bool {
+  max = count;
+  mask = powerOfTwo(count) - 1;
+  table = reserve(<usize>count << 6);
+  colds = reserve(<usize>count << 4);
+  outBuckets = reserve((<usize>mask + 1) << 2);
+  inBuckets = reserve((<usize>mask + 1) << 2);
+  return table != 0 && colds != 0 && outBuckets != 0 && inBuckets != 0;
+}
+
+// @ts-ignore: decorator
+@inline
+export function coldOf(s: Session): SessionCold {
+  return changetype<SessionCold>(colds + ((changetype<usize>(s) - table) >> 2));
+}
+
+// @ts-ignore: decorator
+@inline
+function portsWord(a: u32, b: u32, protocol: u32, pool: u32): u64 {
+  return ((<u64>((pool << 8) | protocol)) << 32) | (b << 16) | a;
+}
+
+// @ts-ignore: decorator
+@inline
+function outBucket4(innerBE: u32, seen4BE: u32, portBE: u32, remotePortBE: u32, protocol: u32): usize {
+  const h = mix(((<u64>innerBE << 32) | seen4BE) ^ mix(portsWord(portBE, remotePortBE, protocol, 0)));
+  return outBuckets + ((<usize>h & mask) << 2);
+}
+
+// @ts-ignore: decorator
+@inline
+function outBucket6(
+  innerLo: u64,
+  innerHi: u64,
+  remoteLo: u64,
+  remoteHi: u64,
+  portBE: u32,
+  remotePortBE: u32,
+  protocol: u32,
+): usize {
+  const far = mix(remoteLo ^ mix(remoteHi ^ portsWord(portBE, remotePortBE, protocol, 0)));
+  return outBuckets + ((<usize>mix(innerLo ^ mix(innerHi ^ far)) & mask) << 2);
+}
+
+// @ts-ignore: decorator
+@inline
+function inBucket(
+  pool: u32,
+  outerPortBE: u32,
+  remoteLo: u64,
+  remoteHi: u64,
+  remotePortBE: u32,
+  protocol: u32,
+): usize {
+  const h = mix(remoteLo ^ mix(remoteHi ^ portsWord(outerPortBE, remotePortBE, protocol, pool)));
+  return inBuckets + ((<usize>h & mask) << 2);
+}
+
+/** An ICMP query has one identifier: it stands in the port's place, the remote port is 0. */
+// @ts-ignore: decorator
+@inline
+function remotePortOf(portBE: u32): u32 {
+  return packet.protocol == PROTOCOL_ICMP4 ? 0 : portBE;
+}
+
+/** The session of the parsed packet, coming from a Pod; null = none. */
+export function findOut(): Session | null {
+  const portBE = packet.sourcePortBE;
+  const remotePortBE = remotePortOf(packet.destinationPortBE);
+  const protocol = packet.protocol;
+  const innerHi = packet.sourceHi;
+  if (packet.family == 4) {
+    const seen = mappedBE(packet.destinationHi);
+    let p = load<u32>(outBucket4(mappedBE(innerHi), seen, portBE, remotePortBE, protocol));
+    while (p != 0) {
+      const s = changetype<Session>(p);
+      if (
+        s.seen4BE == seen &&
+        s.innerHi == innerHi &&
+        s.innerPortBE == portBE &&
+        s.remotePortBE == remotePortBE &&
+        s.protocol == protocol
+      )
+        return s;
+      p = <u32>s.nextOut;
+    }
+    return null;
+  }
+  const innerLo = packet.sourceLo;
+  const remoteLo = packet.destinationLo;
+  const remoteHi = packet.destinationHi;
+  let p = load<u32>(outBucket6(innerLo, innerHi, remoteLo, remoteHi, portBE, remotePortBE, protocol));
+  while (p != 0) {
+    const s = changetype<Session>(p);
+    if (
+      s.remoteHi == remoteHi &&
+      s.remoteLo == remoteLo &&
+      s.innerHi == innerHi &&
+      s.innerLo == innerLo &&
+      s.seen4BE == 0 &&
+      s.innerPortBE == portBE &&
+      s.remotePortBE == remotePortBE &&
+      s.protocol == protocol
+    )
+      return s;
+    p = <u32>s.nextOut;
+  }
+  return null;
+}
+
+/** The session of the parsed packet, coming from outside to pool address `pool`; null = none. */
+export function findIn(pool: u32): Session | null {
+  return findInbound(
+    pool,
+    packet.destinationPortBE,
+    packet.sourceLo,
+    packet.sourceHi,
+    remotePortOf(packet.sourcePortBE),
+    packet.protocol,
+  );
+}
+
+function findInbound(
+  pool: u32,
+  outerPortBE: u32,
+  remoteLo: u64,
+  remoteHi: u64,
+  remotePortBE: u32,
+  protocol: u32,
+): Session | null {
+  let p = load<u32>(inBucket(pool, outerPortBE, remoteLo, remoteHi, remotePortBE, protocol));
+  while (p != 0) {
+    const s = changetype<Session>(p);
+    if (
+      s.remoteHi == remoteHi &&
+      s.remoteLo == remoteLo &&
+      s.outerPortBE == outerPortBE &&
+      s.remotePortBE == remotePortBE &&
+      s.pool == pool &&
+      s.protocol == protocol
+    )
+      return s;
+    p = <u32>s.nextIn;
+  }
+  return null;
+}
+
+/** Places that the sweep has yet to visit since a pool address was taken away. */
+let unswept: u32 = 0;
+
+/** A pool address is gone: until the sweep has been everywhere, sessions are checked as packets use them. */
+export function expectOrphans(): void {
+  unswept = used;
+}
+
+/** False when the session's pool address was taken away. */
+// @ts-ignore: decorator
+@inline
+export function isCurrent(s: Session): bool {
+  return unswept == 0 || hasPoolAddress(s);
+}
+
+function hasPoolAddress(s: Session): bool {
+  return coldOf(s).poolGeneration == poolAddress(s.pool).generation;
+}
+
+/** What makeSession made. */
+export let made: Session = changetype<Session>(0);
+
+/**
+ * A session for the parsed packet of a Pod. `kind` says which way it goes, remote is the destination on the external
+ * wire. DropReason.NONE: the session is in `made`.
+ */
+export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, nowMs: u32): DropReason {
+  const family: u32 = kind == VirtualServer.EGRESS_IPV4 ? 4 : 6;
+  const protocol = packet.protocol;
+  const innerPortBE = packet.sourcePortBE;
+  const remotePortBE = remotePortOf(packet.destinationPortBE);
+
+  if (free == 0 && used == max) return DropReason.SESSION_TABLE_FULL;
+  let pool: u32;
+  let outerPortBE: u32;
+  let binding: Binding | null = null;
+  if (protocol == PROTOCOL_TCP) {
+    const paired = pairedAddress(family, packet.sourceLo, packet.sourceHi);
+    if (paired < 0) return DropReason.SNAT_ADDRESS_MISSING;
+    pool = <u32>paired;
+    outerPortBE = takeTcpPort(pool, innerPortBE, remoteLo, remoteHi, remotePortBE);
+    if (outerPortBE == 0) return DropReason.SNAT_PORTS_EXHAUSTED;
+  } else {
+    binding = findBinding(packet.sourceLo, packet.sourceHi, innerPortBE, protocol, family);
+    if (binding == null) {
+      const paired = pairedAddress(family, packet.sourceLo, packet.sourceHi);
+      if (paired < 0) return DropReason.SNAT_ADDRESS_MISSING;
+      binding = makeBinding(packet.sourceLo, packet.sourceHi, innerPortBE, protocol, family, paired);
+      if (binding == null) return DropReason.SNAT_PORTS_EXHAUSTED;
+    }
+    binding.sessions++;
+    pool = binding.pool;
+    outerPortBE = binding.outerPortBE;
+  }
+
+  let p = free;
+  if (p != 0) free = changetype<Session>(p).nextOut;
+  else p = table + (<usize>(used++) << 6);
+  const s = changetype<Session>(p);
+  const address = poolAddress(pool);
+  s.innerLo = packet.sourceLo;
+  s.innerHi = packet.sourceHi;
+  s.remoteLo = remoteLo;
+  s.remoteHi = remoteHi;
+  s.seen4BE = packet.family == 4 ? mappedBE(packet.destinationHi) : 0;
+  s.innerPortBE = <u16>innerPortBE;
+  s.remotePortBE = <u16>remotePortBE;
+  s.outerPortBE = <u16>outerPortBE;
+  s.pool = <u16>pool;
+  s.protocol = <u8>protocol;
+  s.kind = <u8>kind;
+  s.tcpState = <u8>TcpState.INIT;
+  s.lastSeenMs = nowMs;
+  setDeltas(s, address);
+  const cold = coldOf(s);
+  cold.binding = changetype<usize>(binding);
+  cold.poolGeneration = <u16>address.generation;
+  cold.policyGeneration = policyGeneration;
+  cold.createdMs = nowMs;
+
+  const outer = outBucketOf(s);
+  s.nextOut = load<u32>(outer);
+  store<u32>(outer, <u32>p);
+  const inner = inBucketOf(s);
+  s.nextIn = load<u32>(inner);
+  store<u32>(inner, <u32>p);
+  countSession(kind, 1);
+  made = s;
+  return DropReason.NONE;
+}
+
+/** A port of the address that no session uses towards this remote end (RFC 7857 §2.5), in wire order; 0 = none. */
+function takeTcpPort(pool: u32, innerPortBE: u32, remoteLo: u64, remoteHi: u64, remotePortBE: u32): u32 {
+  const address = poolAddress(pool);
+  const count = address.lastPort - address.firstPort + 1;
+  const word = portsWord(innerPortBE, remotePortBE, PROTOCOL_TCP, 0);
+  const hash = portHash(packet.sourceLo, packet.sourceHi, remoteLo, remoteHi, word);
+  let offset = <u32>(hash % count);
+  const step = probeStep(count, hash);
+  for (let i: u32 = 0; i < count; i++) {
+    const portBE = bswap<u16>(<u16>(address.firstPort + offset));
+    if (findInbound(pool, portBE, remoteLo, remoteHi, remotePortBE, PROTOCOL_TCP) == null) return portBE;
+    offset += step;
+    if (offset >= count) offset -= count;
+  }
+  return 0;
+}
+
+/** ICMPv4 has no pseudo-header: its checksum feels the addresses only where ICMPv6 stands on the external wire. */
+function setDeltas(s: Session, address: PoolAddress): void {
+  const icmp = s.protocol == PROTOCOL_ICMP4;
+  if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) {
+    const remote = sumAddress(s.remoteLo, s.remoteHi);
+    const inner = icmp ? 0 : fold(<u64>sum32(mappedBE(s.innerHi)) + sum32(s.seen4BE));
+    s.deltaOut = <u16>fold(<u64>address.sum + remote + negate(inner));
+    s.deltaIn = <u16>fold(<u64>inner + negate(remote) + negate(address.inboundSum));
+  } else {
+    const inner =
+      s.kind == VirtualServer.EGRESS_IPV4 ? sum32(mappedBE(s.innerHi)) : sumAddress(s.innerLo, s.innerHi);
+    const none = icmp && s.kind == VirtualServer.EGRESS_IPV4;
+    s.deltaOut = none ? 0 : <u16>fold(<u64>address.sum + negate(inner));
+    s.deltaIn = none ? 0 : <u16>fold(<u64>inner + negate(address.inboundSum));
+  }
+}
+
+function outBucketOf(s: Session): usize {
+  return s.seen4BE != 0
+    ? outBucket4(mappedBE(s.innerHi), s.seen4BE, s.innerPortBE, s.remotePortBE, s.protocol)
+    : outBucket6(s.innerLo, s.innerHi, s.remoteLo, s.remoteHi, s.innerPortBE, s.remotePortBE, s.protocol);
+}
+
+function inBucketOf(s: Session): usize {
+  return inBucket(s.pool, s.outerPortBE, s.remoteLo, s.remoteHi, s.remotePortBE, s.protocol);
+}
+
+function unlink(bucket: usize, s: Session, field: usize): void {
+  const p = <u32>changetype<usize>(s);
+  let link = bucket;
+  while (load<u32>(link) != p) link = <usize>load<u32>(link) + field;
+  store<u32>(link, load<u32>(changetype<usize>(s) + field));
+}
+
+export function removeSession(s: Session): void {
+  unlink(outBucketOf(s), s, offsetof<Session>("nextOut"));
+  unlink(inBucketOf(s), s, offsetof<Session>("nextIn"));
+  const binding = coldOf(s).binding;
+  if (binding != 0) releaseBinding(changetype<Binding>(binding));
+  countSession(s.kind, -1);
+  s.protocol = 0;
+  s.nextOut = free;
+  free = changetype<usize>(s);
+}
+
+/** Idle time after which the session ends, ms. */
+function lifetime(s: Session): u32 {
+  if (s.protocol != PROTOCOL_TCP) return s.protocol == PROTOCOL_ICMP4 ? limits.icmpMs : limits.udpMs;
+  if (s.tcpState == TcpState.INIT) return limits.tcpSynMs;
+  return isClosing(s.tcpState) ? limits.tcpTransitoryMs : limits.tcpEstablishedMs;
+}
+
+/** Ends idle and orphaned sessions among the next `budget` places. A whole round costs one pass over the used ones. */
+export function sweepSessions(nowMs: u32, budget: u32): void {
+  const count = min(budget, used);
+  for (let i: u32 = 0; i < count; i++) {
+    if (sweepAt >= used) sweepAt = 0;
+    const s = changetype<Session>(table + (<usize>(sweepAt++) << 6));
+    if (s.protocol != 0 && (nowMs - s.lastSeenMs > lifetime(s) || !hasPoolAddress(s))) removeSession(s);
+  }
+  unswept -= min(unswept, count);
+}
+
+/** Places of the table in use or in the free list: what a sweep has to look at. */
+export function sessionPlaces(): u32 {
+  return used;
+}

@@ -1,0 +1,159 @@
+/**
+ * SNAT pool addresses: which one a Pod gets (paired pooling, RFC 4787 REQ-2), how return traffic finds it, and which
+ * ports of it are taken by endpoint-independent bindings.
+ */
+import { reserve } from "./arena";
+import { sumAddress } from "./checksum";
+import { mix, scramble } from "./hash";
+
+@unmanaged
+@final
+export class PoolAddress {
+  lo: u64;
+  hi: u64;
+  /** Where return traffic arrives: the address itself, or under automap the alias that the host rewrites it to. */
+  inboundLo: u64;
+  inboundHi: u64;
+  firstPort: u32;
+  lastPort: u32;
+  /** 4 or 6; 0 = free place. */
+  family: u32;
+  /** Goes up when the place is given to another address: sessions of the old one are then dead. */
+  generation: u32;
+  /** Folded sums for checksum deltas. */
+  sum: u32;
+  inboundSum: u32;
+  /** 65,536 bits each: ports, ICMP identifiers in use. */
+  udpPorts: usize;
+  icmpIds: usize;
+}
+if (offsetof<PoolAddress>() != 64) ERROR("PoolAddress must be 64 bytes");
+
+export const MAX_POOL_ADDRESSES: u32 = 1024;
+const BITMAP_BYTES: usize = 8192;
+/** Places of the look-up by inbound address: load ≤ 1/4. */
+const LOOKUP_PLACES: u32 = 4096;
+/** Pods are hashed to this many shares of the pool. */
+const SHARES: u32 = 1024;
+
+const LOOKUP = memory.data(2 * 4096, 64);
+const SHARES4 = memory.data(2 * 1024, 64);
+const SHARES6 = memory.data(2 * 1024, 64);
+const NO_ADDRESS: u16 = 0xffff;
+
+let table: usize = 0;
+
+export function initPool(): bool {
+  table = reserve(<usize>MAX_POOL_ADDRESSES * offsetof<PoolAddress>());
+  const bitmaps = reserve(<usize>MAX_POOL_ADDRESSES * BITMAP_BYTES * 2);
+  if (table == 0 || bitmaps == 0) return false;
+  for (let i: u32 = 0; i < MAX_POOL_ADDRESSES; i++) {
+    poolAddress(i).udpPorts = bitmaps + <usize>i * BITMAP_BYTES * 2;
+    poolAddress(i).icmpIds = poolAddress(i).udpPorts + BITMAP_BYTES;
+  }
+  indexPool();
+  return true;
+}
+
+// @ts-ignore: decorator
+@inline
+export function poolAddress(index: u32): PoolAddress {
+  return changetype<PoolAddress>(table + (<usize>index << 6));
+}
+
+/** Index of the new address, or -1 when there is no place. Call indexPool after a series of changes. */
+export function addPoolAddress(
+  family: u32,
+  lo: u64,
+  hi: u64,
+  inboundLo: u64,
+  inboundHi: u64,
+  firstPort: u32,
+  lastPort: u32,
+): i32 {
+  for (let i: u32 = 0; i < MAX_POOL_ADDRESSES; i++) {
+    const entry = poolAddress(i);
+    if (entry.family != 0) continue;
+    entry.lo = lo;
+    entry.hi = hi;
+    entry.inboundLo = inboundLo;
+    entry.inboundHi = inboundHi;
+    entry.firstPort = firstPort;
+    entry.lastPort = lastPort;
+    entry.family = family;
+    // For IPv4 only the last four bytes stand in a header.
+    entry.sum = family == 4 ? sumAddress(0, hi & 0xffffffff00000000) : sumAddress(lo, hi);
+    entry.inboundSum =
+      family == 4 ? sumAddress(0, inboundHi & 0xffffffff00000000) : sumAddress(inboundLo, inboundHi);
+    memory.fill(entry.udpPorts, 0, BITMAP_BYTES * 2);
+    return i;
+  }
+  return -1;
+}
+
+/** The sessions of the address are dead from here on; they are swept. */
+export function removePoolAddress(index: u32): void {
+  const entry = poolAddress(index);
+  entry.family = 0;
+  entry.generation = (entry.generation + 1) & 0xffff;
+}
+
+/** Rebuilds the look-up by inbound address and the shares of both families. */
+export function indexPool(): void {
+  memory.fill(LOOKUP, 0xff, LOOKUP_PLACES << 1);
+  for (let i: u32 = 0; i < MAX_POOL_ADDRESSES; i++) {
+    const entry = poolAddress(i);
+    if (entry.family == 0) continue;
+    let place = lookupHome(entry.inboundLo, entry.inboundHi);
+    while (load<u16>(LOOKUP + (place << 1)) != NO_ADDRESS) place = (place + 1) & (LOOKUP_PLACES - 1);
+    store<u16>(LOOKUP + (place << 1), <u16>i);
+  }
+  share(SHARES4, 4);
+  share(SHARES6, 6);
+}
+
+// @ts-ignore: decorator
+@inline
+function lookupHome(lo: u64, hi: u64): u32 {
+  return <u32>mix(lo ^ rotl<u64>(hi, 23)) & (LOOKUP_PLACES - 1);
+}
+
+/** Index of the pool address at which return traffic to this destination arrives, or -1. */
+export function findInbound(lo: u64, hi: u64): i32 {
+  let place = lookupHome(lo, hi);
+  while (true) {
+    const index = load<u16>(LOOKUP + (place << 1));
+    if (index == NO_ADDRESS) return -1;
+    const entry = poolAddress(index);
+    if (entry.inboundLo == lo && entry.inboundHi == hi) return <i32>index;
+    place = (place + 1) & (LOOKUP_PLACES - 1);
+  }
+}
+
+/**
+ * Rendezvous hashing: each share goes to the address with the highest weight for it. A Pod keeps its address when
+ * others come and go; there is no key in it, so that a restart and other gateways choose alike.
+ */
+function share(shares: usize, family: u32): void {
+  for (let s: u32 = 0; s < SHARES; s++) {
+    let best = NO_ADDRESS;
+    let bestWeight: u64 = 0;
+    for (let i: u32 = 0; i < MAX_POOL_ADDRESSES; i++) {
+      const entry = poolAddress(i);
+      if (entry.family != family) continue;
+      const weight = scramble(entry.lo ^ scramble(entry.hi ^ scramble(s + 1)));
+      if (best == NO_ADDRESS || weight > bestWeight) {
+        best = <u16>i;
+        bestWeight = weight;
+      }
+    }
+    store<u16>(shares + (s << 1), best);
+  }
+}
+
+/** The pool address of the family for a Pod, or -1 when the pool has none. */
+export function pairedAddress(family: u32, podLo: u64, podHi: u64): i32 {
+  const s = <u32>scramble(podLo ^ scramble(podHi)) & (SHARES - 1);
+  const index = load<u16>((family == 4 ? SHARES4 : SHARES6) + (s << 1));
+  return index == NO_ADDRESS ? -1 : <i32>index;
+}

@@ -1,0 +1,46 @@
+/**
+ * IPv6 → IPv4, RFC 7915 §5. In place, as translate46.ts.
+ */
+import { mappedBE } from "./address";
+import { fold } from "./checksum";
+import { limits } from "./limits";
+import { isSegmented, writeOffload } from "./offload";
+import { packet } from "./packet";
+import { PROTOCOL_ICMP4 } from "./protocol";
+import { Session } from "./session";
+import { rewriteTransport } from "./transport";
+import { IPV4_DONT_FRAGMENT_BE, IPV4_HEADER, Ipv4 } from "./wire/ipv4";
+import { Ipv6 } from "./wire/ipv6";
+
+/** Identification of packets that may be fragmented on the way (RFC 6864 §4.3: unique per packet lifetime). */
+let identification: u32 = 0;
+
+/** RFC 7915 §5.1: packets up to this size get DF=0, so that a small tunnel on the path can't black-hole them. */
+const MAY_FRAGMENT: u32 = 1260;
+
+/** → address of the new IP header. */
+export function translate64(s: Session, maxSegment: u32): usize {
+  rewriteTransport(s, false, maxSegment);
+  const tos = Ipv6.at(packet.ip).trafficClass;
+  const total = packet.transportLength + IPV4_HEADER;
+  const mayFragment = total <= MAY_FRAGMENT && !isSegmented();
+
+  const ip = packet.transport - IPV4_HEADER;
+  const header = Ipv4.at(ip);
+  header.versionIhl = 0x45;
+  header.tos = <u8>tos;
+  header.totalLengthBE = bswap<u16>(<u16>total);
+  header.identificationBE = mayFragment ? <u16>++identification : 0;
+  header.flagsOffsetBE = mayFragment ? 0 : IPV4_DONT_FRAGMENT_BE;
+  header.ttl = <u8>(packet.hopLimit - 1);
+  header.protocol = <u8>packet.protocol;
+  header.checksum = 0;
+  header.sourceBE = s.seen4BE;
+  header.destinationBE = mappedBE(s.innerHi);
+  header.checksum = <u16>(fold(
+    <u64>load<u32>(ip) + load<u32>(ip, 4) + load<u32>(ip, 8) + load<u32>(ip, 12) + load<u32>(ip, 16),
+  ) ^ 0xffff);
+  writeOffload(ip, 4, limits.mtuInner);
+  return ip;
+}
+if (PROTOCOL_ICMP4 != 1) ERROR("sessions number ICMP as IPv4 does");

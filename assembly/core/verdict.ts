@@ -1,0 +1,87 @@
+/**
+ * What happens to a packet. A drop reason is at once the return code of the step that refused the packet, the index
+ * of its counter and the label of its metric; src/engine/layout.gen.ts is generated out of this file, the text above
+ * each reason is its description in `egress46 drops` and docs/errors.md.
+ */
+export enum Verdict {
+  /** Write it to the device. */
+  FORWARD = 1,
+  /** A DNS question: the host answers it (address and length are those of the UDP payload). */
+  DNS = 2,
+  /** Nothing to write: ask the mapping store for `nat4`; a packet waits for the answer. */
+  ASK_MAPPING = 3,
+}
+
+export enum DropReason {
+  /** Not a drop: the packet goes on. */
+  NONE,
+  /** Neither an IPv4 nor an IPv6 packet. */
+  IP_VERSION_UNKNOWN,
+  /** Shorter than its IP header, or than the length that the header gives. */
+  IP_TRUNCATED,
+  /** IPv4 header length below 20 bytes or beyond the packet. */
+  IPV4_HEADER_INVALID,
+  /** IPv4 source routing is not followed. */
+  IPV4_SOURCE_ROUTE,
+  /** Chain of IPv6 extension headers too long or beyond the packet. */
+  IPV6_EXTENSION_INVALID,
+  /** IPv6 routing header with segments left. */
+  IPV6_ROUTING_HEADER,
+  /** Fragment of an IP packet: not translated. */
+  FRAGMENT,
+  /** Transport protocol other than TCP, UDP and ICMP echo. */
+  PROTOCOL_UNSUPPORTED,
+  /** TCP segment shorter than its header, or header length below 20 bytes. */
+  TCP_HEADER_INVALID,
+  /** TCP flags that no connection uses: none at all, or SYN with FIN or RST. */
+  TCP_FLAGS_INVALID,
+  /** UDP datagram shorter than its header or with a wrong length field. */
+  UDP_LENGTH_INVALID,
+  /** UDP over IPv6 without a checksum. */
+  UDP_CHECKSUM_MISSING,
+  /** ICMP message shorter than its header. */
+  ICMP_TRUNCATED,
+  /** ICMP message other than echo request and reply. */
+  ICMP_TYPE_UNSUPPORTED,
+  /** Source or destination port zero. */
+  PORT_ZERO,
+  /** Offload combination that the device should not have sent. */
+  OFFLOAD_INVALID,
+  /** Source outside the internal networks. */
+  SOURCE_NOT_INTERNAL,
+  /** Destination is multicast, loopback, link-local or reserved. */
+  DESTINATION_NOT_FORWARDABLE,
+  /** Destination inside the internal networks: it needs no egress. */
+  DESTINATION_INTERNAL,
+  /** No egress configuration is in force. */
+  EGRESS_NOT_CONFIGURED,
+  /** IPv6 from a Pod while dualStackEnabled is false. */
+  DUAL_STACK_DISABLED,
+  /** DNS46 pool address without a mapping. */
+  MAPPING_UNKNOWN,
+  /** DNS46 pool address: the mapping store did not answer in time. */
+  MAPPING_TIMEOUT,
+  /** DNS46 pool address: too many packets wait for the mapping store. */
+  MAPPING_QUEUE_FULL,
+  /** No SNAT address of the family that the packet needs. */
+  SNAT_ADDRESS_MISSING,
+  /** Every port of the Pod's SNAT address is in use. */
+  SNAT_PORTS_EXHAUSTED,
+  /** Session table full. */
+  SESSION_TABLE_FULL,
+  /** TCP segment from a Pod that belongs to no session and opens none. */
+  TCP_NO_SESSION,
+  /** From outside: belongs to no session. */
+  INBOUND_NO_SESSION,
+  /** TTL or hop limit used up; the sender gets Time Exceeded. */
+  HOP_LIMIT_EXPIRED,
+  /** Larger than the next link; the sender gets Fragmentation Needed or Packet Too Big. */
+  PACKET_TOO_BIG,
+  /** More output than the ring holds in one batch. */
+  OUTPUT_FULL,
+  /** The device would not take the packet. Counted by the host. */
+  DEVICE_REFUSED,
+}
+
+/** Number of drop reasons. */
+export const DROP_REASONS: u32 = DropReason.DEVICE_REFUSED + 1;

@@ -1,0 +1,136 @@
+/**
+ * The engine's exports: the whole interface between the host and the packet path. Flat numbers in and out; everything
+ * larger lies in memory, where `layout()` says. Not re-entrant; no function blocks, allocates or throws.
+ */
+import { reserve } from "../core/arena";
+import { initBindings } from "../core/bib";
+import { byteCounters, counters, dropCounters, packetCounters } from "../core/counters";
+import { setHashKey } from "../core/hash";
+import { defaultLimits, limits } from "../core/limits";
+import { initMappings, installMapping, removeMapping } from "../core/mapping";
+import { expectOrphans, initSessions, nextPolicyGeneration, sessionPlaces, sweepSessions } from "../core/session";
+import { addPoolAddress, indexPool, initPool, removePoolAddress } from "../core/snat-pool";
+import { DropReason } from "../core/verdict";
+import { argumentBlock, layout } from "./layout";
+import { receive, resume } from "./pipeline";
+import { MAX_PREFIXES, internalPrefixes, natPrefixes, policies, policyTable } from "./policy";
+import {
+  READ_MAX,
+  RECEIVE_CAPACITY,
+  TRANSMIT_CAPACITY,
+  initSlots,
+  receiveRing,
+  recycle,
+  transmitRing,
+  transmitted,
+} from "./slots";
+import { replyBuffer, sendReply } from "./udp-reply";
+import { expireWaiting, giveUp } from "./waiting";
+
+/** Whole sweep of the session table: within this time, in ticks. */
+const TICKS_PER_SWEEP: u32 = 10;
+
+/** Sizes the tables. 0 = the memory of the module is too small for them; otherwise the address of Layout. Call once. */
+export function init(maxSessions: u32, maxMappings: u32, key0: u64, key1: u64): usize {
+  setHashKey(key0, key1);
+  defaultLimits();
+  const ok =
+    initSlots() &&
+    initPool() &&
+    initMappings(maxMappings) &&
+    initSessions(maxSessions) &&
+    initBindings(maxSessions) &&
+    reserve(0) != 0;
+  if (!ok) return 0;
+  layout.receiveRing = <u32>receiveRing;
+  layout.receiveCapacity = RECEIVE_CAPACITY;
+  layout.transmitRing = <u32>transmitRing;
+  layout.transmitCapacity = TRANSMIT_CAPACITY;
+  layout.readMax = READ_MAX;
+  layout.limits = <u32>changetype<usize>(limits);
+  layout.policies = <u32>changetype<usize>(policies);
+  layout.policyTable = <u32>policyTable;
+  layout.internalPrefixes = <u32>internalPrefixes;
+  layout.natPrefixes = <u32>natPrefixes;
+  layout.maxPrefixes = MAX_PREFIXES;
+  layout.counters = <u32>changetype<usize>(counters);
+  layout.dropCounters = <u32>dropCounters;
+  layout.packetCounters = <u32>packetCounters;
+  layout.byteCounters = <u32>byteCounters;
+  layout.replyBuffer = <u32>replyBuffer;
+  layout.arguments = <u32>argumentBlock;
+  return changetype<usize>(layout);
+}
+
+/** The first `count` places of the receive ring hold packets. → how many descriptors the transmit ring now has. */
+export function process(count: u32, nowMs: u32): u32 {
+  for (let i: u32 = 0; i < count; i++) receive(i, nowMs);
+  return transmitted();
+}
+
+/** The host has dealt with everything in the transmit ring. */
+export function written(): void {
+  recycle();
+}
+
+/** How many descriptors the transmit ring has: calls other than process() add to it as well. */
+export function pending(): u32 {
+  return transmitted();
+}
+
+/** Ten times a second: idle sessions, packets that waited too long. */
+export function tick(nowMs: u32): void {
+  sweepSessions(nowMs, sessionPlaces() / TICKS_PER_SWEEP + 64);
+  expireWaiting(nowMs);
+}
+
+/** Argument block: the 16 bytes of the host. `nat4BE` in wire order. 0 = table full. Waiting packets go on. */
+export function mappingInstall(nat4BE: u32, nowMs: u32): bool {
+  if (!installMapping(nat4BE, load<u64>(argumentBlock), load<u64>(argumentBlock, 8))) return false;
+  resume(nat4BE, nowMs);
+  return true;
+}
+
+/** New connections to the address are refused from here on; sessions that exist go on. */
+export function mappingRemove(nat4BE: u32): bool {
+  return removeMapping(nat4BE);
+}
+
+/** The store's answer to ASK_MAPPING is 'no' (`timeout`: there is no answer). */
+export function mappingUnknown(nat4BE: u32, timeout: bool, nowMs: u32): void {
+  giveUp(nat4BE, timeout ? DropReason.MAPPING_TIMEOUT : DropReason.MAPPING_UNKNOWN, nowMs);
+}
+
+/** Argument block: address, then where its return traffic arrives, 16 bytes each. → index, or -1. poolIndex() after. */
+export function poolAdd(family: u32, firstPort: u32, lastPort: u32): i32 {
+  return addPoolAddress(
+    family,
+    load<u64>(argumentBlock),
+    load<u64>(argumentBlock, 8),
+    load<u64>(argumentBlock, 16),
+    load<u64>(argumentBlock, 24),
+    firstPort,
+    lastPort,
+  );
+}
+
+/** Its sessions end. poolIndex() after. */
+export function poolRemove(index: u32): void {
+  removePoolAddress(index);
+  expectOrphans();
+}
+
+/** After changes of the pool: Pods are shared out anew, those whose address is still there keep it. */
+export function poolIndex(): void {
+  indexPool();
+}
+
+/** The policy table changed. */
+export function policyChanged(): void {
+  nextPolicyGeneration();
+}
+
+/** Reply buffer: UdpContext, then `length` bytes. 0 = no room in the transmit ring now. */
+export function replySend(length: u32): bool {
+  return sendReply(length);
+}

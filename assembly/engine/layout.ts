@@ -1,0 +1,30 @@
+/** Where everything lies that the host reads or writes. */
+@unmanaged
+@final
+export class Layout {
+  receiveRing: u32;
+  receiveCapacity: u32;
+  transmitRing: u32;
+  transmitCapacity: u32;
+  readMax: u32;
+  limits: u32;
+  policies: u32;
+  policyTable: u32;
+  internalPrefixes: u32;
+  natPrefixes: u32;
+  maxPrefixes: u32;
+  counters: u32;
+  dropCounters: u32;
+  packetCounters: u32;
+  byteCounters: u32;
+  replyBuffer: u32;
+  /** 64 bytes for arguments larger than a number. */
+  arguments: u32;
+}
+
+const RECORD = memory.data(68, 8);
+const ARGUMENTS = memory.data(64, 8);
+if (offsetof<Layout>() != 68) ERROR("Layout must be 68 bytes");
+
+export const layout: Layout = changetype<Layout>(RECORD);
+export const argumentBlock: usize = ARGUMENTS;

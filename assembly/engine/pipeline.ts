@@ -1,0 +1,216 @@
+/**
+ * What happens to a packet, step by step:
+ *
+ *   parse → classify ─┬─ from a Pod:    DNS? → session, or policy → mapping → new session → hop limit, size → out
+ *                     └─ from outside:  session → hop limit, size → in;  none: to the host itself, or nowhere
+ *
+ * Each step answers NONE or the reason to drop.
+ */
+import { isForwardable4, isForwardable6, mappedBE } from "../core/address";
+import { Path, VirtualServer, countDrop, countPath } from "../core/counters";
+import { limits } from "../core/limits";
+import { lookupMapping } from "../core/mapping";
+import { fits, readOffload } from "../core/offload";
+import { packet, parse } from "../core/packet";
+import { PROTOCOL_ICMP4, PROTOCOL_TCP, PROTOCOL_UDP } from "../core/protocol";
+import { rewriteIn, rewriteOut } from "../core/rewrite";
+import {
+  Session,
+  findIn,
+  findOut,
+  isCurrent,
+  made,
+  makeSession,
+  removeSession,
+} from "../core/session";
+import { PoolAddress, findInbound, poolAddress } from "../core/snat-pool";
+import { isClosing, nextTcpState, opensConnection } from "../core/tcp-state";
+import { translate46 } from "../core/translate46";
+import { translate64 } from "../core/translate64";
+import { DropReason, Verdict } from "../core/verdict";
+import { IPV4_HEADER } from "../core/wire/ipv4";
+import { IPV6_HEADER } from "../core/wire/ipv6";
+import { TCP_HEADER } from "../core/wire/tcp";
+import { VNET_HEADER } from "../core/wire/vnet";
+import { handBack } from "./hand-back";
+import { sendTimeExceeded, sendTooBig } from "./icmp-error";
+import { isInternalDestination, isNatDestination, sourcePolicy } from "./policy";
+import { received, spend, transmit } from "./slots";
+import { releasedIp, releasedLength, releasedSlot, nowKnown, release, wait } from "./waiting";
+import { writeContext } from "./udp-reply";
+
+/** Port 53 in wire order. */
+const DNS_PORT_BE: u32 = 0x3500;
+
+let now: u32 = 0;
+/** Place of the packet in the receive ring, or -1: it waited and comes from a slot of its own. */
+let place: i32 = -1;
+let slot: u32 = 0;
+/** The packet was kept for later: neither dropped nor sent. */
+let kept: bool = false;
+
+/** Place `i` of the receive ring. */
+export function receive(i: u32, nowMs: u32): void {
+  now = nowMs;
+  place = <i32>i;
+  const d = received(i);
+  slot = d.slot;
+  if (d.length < VNET_HEADER) countDrop(DropReason.IP_TRUNCATED);
+  else run(d.address + VNET_HEADER, d.length - VNET_HEADER);
+}
+
+/** What waited for `nat4BE` goes on, now that its mapping is known. */
+export function resume(nat4BE: u32, nowMs: u32): void {
+  now = nowMs;
+  place = -1;
+  nowKnown(nat4BE);
+  while (release(nat4BE)) {
+    slot = releasedSlot;
+    run(releasedIp, releasedLength);
+    spend(slot);
+  }
+}
+
+function run(ip: usize, length: u32): void {
+  kept = false;
+  const reason = step(ip, length);
+  if (reason != DropReason.NONE) countDrop(reason);
+}
+
+function step(ip: usize, length: u32): DropReason {
+  const parsed = parse(ip, length);
+  if (parsed != DropReason.NONE) return parsed;
+  if (!readOffload()) return DropReason.OFFLOAD_INVALID;
+  const pool = findInbound(packet.destinationLo, packet.destinationHi);
+  packet.fromOutside = pool >= 0;
+  return pool >= 0 ? fromOutside(<u32>pool) : fromPod();
+}
+
+function fromPod(): DropReason {
+  if (packet.protocol == PROTOCOL_UDP && packet.destinationPortBE == DNS_PORT_BE) {
+    const policy = sourcePolicy();
+    if (policy == null) return DropReason.SOURCE_NOT_INTERNAL;
+    if (policy.dns) return toDns();
+  }
+  let s = findOut();
+  if (s != null && (!isCurrent(s) || reopens(s))) {
+    removeSession(s);
+    s = null;
+  }
+  if (s == null) {
+    const reason = open();
+    if (reason != DropReason.NONE || kept) return reason;
+    s = made;
+  } else if (s.kind == VirtualServer.EGRESS_IPV4_NAT46 && packet.hopLimit <= 1) {
+    return expired();
+  }
+  s.lastSeenMs = now;
+  if (packet.protocol == PROTOCOL_TCP) s.tcpState = <u8>nextTcpState(s.tcpState, packet.tcpFlags, true);
+  if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) {
+    if (!fits(IPV6_HEADER, limits.mtuOuter)) return tooBig(limits.mtuOuter - (IPV6_HEADER - IPV4_HEADER));
+    return forward(translate46(s, maxSegment(IPV6_HEADER, IPV4_HEADER)), Path.OUT_46);
+  }
+  const header = <u32>(packet.transport - packet.ip);
+  if (!fits(header, limits.mtuOuter)) return tooBig(limits.mtuOuter);
+  const path = s.kind == VirtualServer.EGRESS_IPV4 ? Path.OUT_44 : Path.OUT_66;
+  return forward(rewriteOut(s, maxSegment(header, header)), path);
+}
+
+function fromOutside(pool: u32): DropReason {
+  // An echo request from outside belongs to nobody inside.
+  if (packet.protocol == PROTOCOL_ICMP4 && packet.echoRequest) return toHost(poolAddress(pool));
+  const s = findIn(pool);
+  if (s == null || !isCurrent(s)) return toHost(poolAddress(pool));
+  s.lastSeenMs = now;
+  if (packet.protocol == PROTOCOL_TCP) s.tcpState = <u8>nextTcpState(s.tcpState, packet.tcpFlags, false);
+  if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) {
+    if (packet.hopLimit <= 1) return expired();
+    const tooLong = packet.transportLength + IPV4_HEADER > 0xffff;
+    if (tooLong || !fits(IPV4_HEADER, limits.mtuInner)) return tooBig(limits.mtuInner + (IPV6_HEADER - IPV4_HEADER));
+    return forward(translate64(s, maxSegment(IPV6_HEADER, IPV4_HEADER)), Path.IN_64);
+  }
+  const header = <u32>(packet.transport - packet.ip);
+  if (!fits(header, limits.mtuInner)) return tooBig(limits.mtuInner);
+  const path = s.kind == VirtualServer.EGRESS_IPV4 ? Path.IN_44 : Path.IN_66;
+  return forward(rewriteIn(s, maxSegment(header, header)), path);
+}
+
+/** A SYN over a session that is ending starts a new connection (RFC 6146 §3.5.2.2). */
+// @ts-ignore: decorator
+@inline
+function reopens(s: Session): bool {
+  return packet.protocol == PROTOCOL_TCP && isClosing(s.tcpState) && opensConnection(packet.tcpFlags);
+}
+
+/** No session yet: may this packet open one? */
+function open(): DropReason {
+  const policy = sourcePolicy();
+  if (policy == null) return DropReason.SOURCE_NOT_INTERNAL;
+  if (!policy.active) return DropReason.EGRESS_NOT_CONFIGURED;
+  if (packet.protocol == PROTOCOL_TCP && !opensConnection(packet.tcpFlags)) return DropReason.TCP_NO_SESSION;
+  if (packet.protocol == PROTOCOL_ICMP4 && !packet.echoRequest) return DropReason.ICMP_TYPE_UNSUPPORTED;
+  if (packet.family == 6) {
+    if (!policy.dualStack) return DropReason.DUAL_STACK_DISABLED;
+    if (!isForwardable6(packet.destinationLo)) return DropReason.DESTINATION_NOT_FORWARDABLE;
+    if (isInternalDestination()) return DropReason.DESTINATION_INTERNAL;
+    return makeSession(VirtualServer.EGRESS_IPV6, packet.destinationLo, packet.destinationHi, now);
+  }
+  const destinationBE = mappedBE(packet.destinationHi);
+  if (!isForwardable4(bswap<u32>(destinationBE))) return DropReason.DESTINATION_NOT_FORWARDABLE;
+  const mapping = lookupMapping(destinationBE);
+  if (mapping != null) {
+    if (packet.hopLimit <= 1) return expired();
+    return makeSession(VirtualServer.EGRESS_IPV4_NAT46, mapping.hostLo, mapping.hostHi, now);
+  }
+  if (isNatDestination()) return keep(destinationBE);
+  if (isInternalDestination()) return DropReason.DESTINATION_INTERNAL;
+  return makeSession(VirtualServer.EGRESS_IPV4, packet.destinationLo, packet.destinationHi, now);
+}
+
+/** Unknown address of a DNS46 pool: the packet waits while the host asks the store. */
+function keep(nat4BE: u32): DropReason {
+  if (place < 0) return DropReason.MAPPING_UNKNOWN;
+  const length = <u32>(packet.transport - packet.ip) + packet.transportLength;
+  kept = true;
+  return wait(<u32>place, nat4BE, packet.ip, length, now);
+}
+
+function forward(ip: usize, path: Path): DropReason {
+  const length = <u32>(packet.transport - ip) + packet.transportLength;
+  if (!transmit(ip - VNET_HEADER, length + VNET_HEADER, Verdict.FORWARD, slot, 0)) return DropReason.OUTPUT_FULL;
+  countPath(path, length);
+  return DropReason.NONE;
+}
+
+function toDns(): DropReason {
+  const context = writeContext();
+  const payload = packet.transport + 8;
+  const length = packet.transportLength - 8;
+  if (!transmit(payload, length, Verdict.DNS, slot, <u32>context)) return DropReason.OUTPUT_FULL;
+  countPath(Path.DNS, length);
+  return DropReason.NONE;
+}
+
+/** Under automap the address is the host's own: what isn't a session of ours is for the host's sockets. */
+function toHost(address: PoolAddress): DropReason {
+  const automap = address.lo != address.inboundLo || address.hi != address.inboundHi;
+  if (!automap) return DropReason.INBOUND_NO_SESSION;
+  return forward(handBack(address), Path.HANDED_BACK);
+}
+
+function expired(): DropReason {
+  sendTimeExceeded(now);
+  return DropReason.HOP_LIMIT_EXPIRED;
+}
+
+function tooBig(mtu: u32): DropReason {
+  sendTooBig(mtu, now);
+  return DropReason.PACKET_TOO_BIG;
+}
+
+/** Largest TCP payload that fits both links; `outer` and `inner` are the IP header sizes there. */
+// @ts-ignore: decorator
+@inline
+function maxSegment(outer: u32, inner: u32): u32 {
+  return min(limits.mtuOuter - outer, limits.mtuInner - inner) - TCP_HEADER;
+}

@@ -1,0 +1,38 @@
+import type {
+  DnsCounters,
+  DropCount,
+  EgressStatus,
+  ListedMapping,
+  MappingSummary,
+  VirtualServer,
+} from "./view.ts";
+
+/** Bodies of the /v1 responses: the server writes them, the commands read them. */
+export interface VirtualServersBody {
+  readonly virtualServers: readonly VirtualServer[];
+}
+
+export interface DropsBody {
+  readonly drops: readonly DropCount[];
+}
+
+export interface MappingsBody {
+  readonly mappings: readonly ListedMapping[];
+}
+
+export interface StatusBody extends EgressStatus {
+  readonly version: string;
+  readonly uptimeSeconds: number;
+  readonly health: { readonly ok: boolean; readonly reasons: readonly string[] };
+  readonly store: { readonly name: string; readonly connected: boolean };
+  readonly mappings: Pick<MappingSummary, "known" | "malformed" | "poolSize" | "poolUsed">;
+  readonly sessions: number;
+  readonly dns: DnsCounters;
+}
+
+/** Any response of status 400 and above. */
+export interface ErrorBody {
+  readonly code: string;
+  readonly message: string;
+  readonly remedy: string;
+}

@@ -1,0 +1,137 @@
+import { Counter, Gauge, Registry } from "prom-client";
+import { version } from "../version.ts";
+import type { GatewayView } from "./view.ts";
+
+type Labels = Readonly<Record<string, string>>;
+type Sample = readonly [labels: Labels, value: number];
+
+interface Family {
+  readonly kind: "counter" | "gauge";
+  readonly name: string;
+  readonly help: string;
+  readonly labels?: readonly string[];
+  read(view: GatewayView): readonly Sample[];
+}
+
+const families: readonly Family[] = [
+  {
+    kind: "counter",
+    name: "egress46_drops_total",
+    help: "Packets dropped, by reason (docs/drops.md)",
+    labels: ["reason"],
+    read: (view) => view.drops().map(({ reason, count }) => [{ reason }, count]),
+  },
+  {
+    kind: "counter",
+    name: "egress46_connections_total",
+    help: "TCP connections, UDP flows and pings, or DNS questions, by virtual server",
+    labels: ["virtual_server"],
+    read: (view) =>
+      view.virtualServers().map((server) => [{ virtual_server: server.name }, server.totalConnections]),
+  },
+  {
+    kind: "gauge",
+    name: "egress46_connections",
+    help: "Connections that exist now, by virtual server",
+    labels: ["virtual_server"],
+    read: (view) =>
+      view.virtualServers().map((server) => [{ virtual_server: server.name }, server.currentConnections]),
+  },
+  {
+    kind: "counter",
+    name: "egress46_packets_total",
+    help: "Packets, by direction",
+    labels: ["direction"],
+    read: (view) => view.packets().map(({ direction, packets }) => [{ direction }, packets]),
+  },
+  {
+    kind: "counter",
+    name: "egress46_bytes_total",
+    help: "Bytes of those packets, IP header included, by direction",
+    labels: ["direction"],
+    read: (view) => view.packets().map(({ direction, bytes }) => [{ direction }, bytes]),
+  },
+  gauge("egress46_sessions", "Sessions that exist now", (view) => view.sessions()),
+  gauge("egress46_mappings", "Mappings known to the data plane", (view) => view.mappings().known),
+  gauge(
+    "egress46_mappings_malformed",
+    "Store entries that are not a mapping",
+    (view) => view.mappings().malformed,
+  ),
+  gauge(
+    "egress46_dns46_pool_size",
+    "NAT addresses that DNS46 may hand out",
+    (view) => view.mappings().poolSize,
+  ),
+  gauge(
+    "egress46_dns46_pool_used",
+    "NAT addresses of the pool that are taken",
+    (view) => view.mappings().poolUsed,
+  ),
+  gauge("egress46_store_connected", "1 while the mapping store answers", (view) =>
+    Number(view.mappings().storeConnected),
+  ),
+  counter("egress46_dns_questions_total", "DNS questions from Pods", (view) => view.dns().questions),
+  counter(
+    "egress46_dns_synthesized_total",
+    "DNS answers with an A record made from an AAAA record",
+    (view) => view.dns().synthesized,
+  ),
+  {
+    kind: "counter",
+    name: "egress46_dns_responses_total",
+    help: "DNS answers to Pods, by response code",
+    labels: ["rcode"],
+    read: (view) => Object.entries(view.dns().responses).map(([rcode, value]) => [{ rcode }, value]),
+  },
+  {
+    kind: "counter",
+    name: "egress46_dns_failures_total",
+    help: "DNS questions that could not be answered as asked, by reason",
+    labels: ["reason"],
+    read: (view) => Object.entries(view.dns().failures).map(([reason, value]) => [{ reason }, value]),
+  },
+  gauge("egress46_start_time_seconds", "When the gateway started, Unix time", (view) =>
+    Math.floor(Date.parse(view.status().startedAt) / 1000),
+  ),
+  {
+    kind: "gauge",
+    name: "egress46_build_info",
+    help: "Always 1; the labels tell what runs",
+    labels: ["version", "node"],
+    read: () => [[{ version, node: process.version }, 1]],
+  },
+];
+
+function gauge(name: string, help: string, read: (view: GatewayView) => number): Family {
+  return { kind: "gauge", name, help, read: (view) => [[{}, read(view)]] };
+}
+
+function counter(name: string, help: string, read: (view: GatewayView) => number): Family {
+  return { kind: "counter", name, help, read: (view) => [[{}, read(view)]] };
+}
+
+/** A registry of its own whose metrics read the view at each scrape: nothing is counted twice or kept in step. */
+export function createMetrics(view: GatewayView): Registry {
+  const registry = new Registry();
+  for (const { kind, name, help, labels = [], read } of families) {
+    const common = { name, help, labelNames: [...labels], registers: [registry] };
+    if (kind === "gauge")
+      new Gauge({
+        ...common,
+        collect() {
+          this.reset();
+          for (const [label, value] of read(view)) this.set(label, value);
+        },
+      });
+    else
+      new Counter({
+        ...common,
+        collect() {
+          this.reset();
+          for (const [label, value] of read(view)) this.inc(label, value);
+        },
+      });
+  }
+  return registry;
+}

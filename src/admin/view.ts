@@ -1,0 +1,73 @@
+/**
+ * Port: what the admin API reads of a running gateway. Every method is a cheap snapshot of counters, summed over
+ * workers, that does not stop the data plane; only {@link GatewayView.listMappings} does I/O.
+ */
+export interface GatewayView {
+  /** `ok` only while packets and DNS are served; otherwise each reason is one line. */
+  health(): { readonly ok: boolean; readonly reasons: readonly string[] };
+  /** The virtual servers that the configuration has, in the order in which tmctl shows them. */
+  virtualServers(): readonly VirtualServer[];
+  /** Every drop reason there is, also those that never happened. */
+  drops(): readonly DropCount[];
+  packets(): readonly { readonly direction: string; readonly packets: number; readonly bytes: number }[];
+  /** Sessions that exist now. */
+  sessions(): number;
+  dns(): DnsCounters;
+  mappings(): MappingSummary;
+  /** Every entry of the store, in no order; `host6` is undefined when `raw` is not a mapping. */
+  listMappings(): AsyncIterable<ListedMapping>;
+  status(): EgressStatus;
+}
+
+export interface VirtualServer {
+  readonly name: string;
+  readonly totalConnections: number;
+  readonly currentConnections: number;
+}
+
+export interface DropCount {
+  readonly reason: string;
+  readonly description: string;
+  readonly count: number;
+}
+
+export interface DnsCounters {
+  readonly questions: number;
+  /** By response code name (NOERROR, NXDOMAIN, …). */
+  readonly responses: Readonly<Record<string, number>>;
+  /** Answers that carry an A record made from an AAAA record. */
+  readonly synthesized: number;
+  /** By reason. */
+  readonly failures: Readonly<Record<string, number>>;
+}
+
+export interface MappingSummary {
+  readonly known: number;
+  /** Store entries whose value is not a mapping. */
+  readonly malformed: number;
+  /** Addresses of dnsNat46Ipv4Subnet that DNS46 may hand out, and those of them that are taken. */
+  readonly poolSize: number;
+  readonly poolUsed: number;
+  readonly storeConnected: boolean;
+  /** The --store text without credentials. */
+  readonly store: string;
+}
+
+export interface ListedMapping {
+  readonly nat4: string;
+  readonly host6: string | undefined;
+  readonly raw: string;
+}
+
+export interface EgressStatus {
+  /** waiting: a CR is there, but something that it names is not; invalid: the last good configuration is in force. */
+  readonly state: "active" | "waiting" | "none" | "invalid";
+  readonly reason?: string;
+  readonly notes: readonly string[];
+  readonly problems: readonly string[];
+  /** namespace/name of the F5SPKEgress in force. */
+  readonly egress?: string;
+  readonly workers: number;
+  /** ISO 8601. */
+  readonly startedAt: string;
+}

@@ -1,0 +1,129 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { formatCidr, parseCidr } from "../addresses.ts";
+import { defaultAdmin, parseListenAddress } from "../admin/listen-address.ts";
+import { Eg46Error } from "../errors.ts";
+import { createLogger, type LogLevel, logLevels } from "../log.ts";
+import { defaultStore } from "../mappings/default-store.ts";
+import { runNetd } from "../netd/main.ts";
+
+interface RunFlags {
+  readonly file: string[];
+  readonly internal: string[];
+  readonly internalNet: string[];
+  readonly external: string[];
+  readonly store?: string;
+  readonly redisCert?: string;
+  readonly redisKey?: string;
+  readonly redisCa?: string;
+  readonly workers: number;
+  readonly admin: string;
+  readonly logLevel: LogLevel;
+  readonly cleanup: boolean;
+}
+
+/** Worker n has routing table 4600 + n; and no host has more cores to give. */
+const maxWorkers = 64;
+
+const help = `
+Examples:
+  Pods are behind eth1, the world behind eth0:
+    egress46 run -f egress.yaml --internal eth1 --external eth0
+  One interface for both; Pods are told by their addresses:
+    egress46 run -f crs/ --internal-net 10.244.0.0/16
+  Mappings shared by several gateways:
+    egress46 run -f crs/ --internal eth1 --store rediss://dssm:6379 --redis-ca ca.crt --redis-cert tls.crt --redis-key tls.key
+
+Prints 'egress46 ready …' once packets and DNS are served. Needs root (or CAP_NET_ADMIN) for TUN, routes and nft; packets
+and DNS are handled by a process without privileges. After a stop or crash Pods' traffic stays refused until the next
+start; --cleanup opens the host again at the stop. Sysctls that were set (each is logged) stay in either case.`;
+
+export function registerRun(program: Command): void {
+  program
+    .command("run")
+    .description("be the egress gateway of this network namespace")
+    .requiredOption(
+      "-f, --file <path...>",
+      "CRs: YAML files, or directories whose .yaml and .yml files are read and watched",
+    )
+    .option(
+      "--internal <interface...>",
+      "where Pods' traffic comes in (default: what leads to --internal-net)",
+      [],
+    )
+    .option(
+      "--internal-net <cidr...>",
+      "Pods' sources (default: all networks on and behind the internal interfaces)",
+      [],
+    )
+    .option("--external <interface...>", "the way out (default: the interfaces of the default routes)", [])
+    .option(
+      "--store <url>",
+      "mappings: lmdb:DIR, redis://HOST or rediss://HOST (default: an LMDB folder in /var/lib/egress46)",
+    )
+    .option("--redis-cert <file>", "client certificate for rediss:")
+    .option("--redis-key <file>", "its private key")
+    .option("--redis-ca <file>", "certificate authority of the Redis server")
+    .option("--workers <n>", "packet workers, a TUN device each", parseWorkers, 1)
+    .option("--admin <host:port>", "where API, health and metrics are served", parseAdmin, defaultAdmin)
+    .addOption(
+      new Option("--log-level <level>", "what to log on standard error").choices(logLevels).default("info"),
+    )
+    .option(
+      "--cleanup",
+      "remove rules, routes, devices and the guard at a stop: Pods' traffic is no longer refused",
+      false,
+    )
+    .addHelpText("after", help)
+    .action(async (flags: RunFlags) => {
+      const code = await runNetd(
+        {
+          topology: {
+            internal: flags.internal,
+            internalNets: flags.internalNet.map(checkedCidr),
+            external: flags.external,
+          },
+          cleanup: flags.cleanup,
+          gateway: {
+            files: flags.file,
+            store: checkedStore(flags.store ?? defaultStore()),
+            redisCert: flags.redisCert,
+            redisKey: flags.redisKey,
+            redisCa: flags.redisCa,
+            workers: flags.workers,
+            admin: flags.admin,
+            logLevel: flags.logLevel,
+          },
+        },
+        createLogger(flags.logLevel),
+      );
+      process.exit(code);
+    });
+}
+
+function parseWorkers(text: string): number {
+  const workers = Number(text);
+  if (!/^\d+$/.test(text) || workers < 1 || workers > maxWorkers)
+    throw new InvalidArgumentError(`It must be a number from 1 to ${maxWorkers}.`);
+  return workers;
+}
+
+function parseAdmin(text: string): string {
+  parseListenAddress(text);
+  return text;
+}
+
+function checkedCidr(text: string): string {
+  try {
+    return formatCidr(parseCidr(text));
+  } catch (cause) {
+    throw new Eg46Error("EG46_USAGE", `--internal-net: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function checkedStore(url: string): string {
+  if (/^(lmdb:.|rediss?:\/\/.)/.test(url)) return url;
+  throw new Eg46Error(
+    "EG46_USAGE",
+    `--store '${url}' is none of lmdb:DIR, redis://HOST[:PORT], rediss://HOST[:PORT]`,
+  );
+}

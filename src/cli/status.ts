@@ -1,0 +1,71 @@
+import type { Command } from "commander";
+import type { StatusBody } from "../admin/api.ts";
+import { askGateway, gatewayAddresses, withAdminOption } from "./admin-client.ts";
+import { outputOption, print, printJson } from "./output.ts";
+
+const stateMeaning: Readonly<Record<StatusBody["state"], string>> = {
+  active: "active: Pods' traffic leaves from the chosen addresses",
+  waiting: "waiting: Pods' traffic is refused until what it names is there",
+  none: "none: no F5SPKEgress is configured, Pods' traffic is refused",
+  invalid: "invalid: the last good configuration, if any, stays in force",
+};
+
+/** One aspect a line, `name   value`; further lines of the same aspect are indented under it. */
+export function formatStatus(status: StatusBody): string {
+  const { health, store, mappings, dns } = status;
+  const because = status.reason === undefined ? [] : [status.reason];
+  const aspects: readonly (readonly [name: string, lines: readonly string[]])[] = [
+    [
+      "gateway",
+      [`egress46 ${status.version}, up ${formatUptime(status.uptimeSeconds)}, ${workers(status.workers)}`],
+    ],
+    ["health", health.ok ? ["ok"] : ["not serving", ...health.reasons]],
+    ["egress", status.egress === undefined ? [] : [status.egress]],
+    ["state", [stateMeaning[status.state], ...because]],
+    ["notes", status.notes],
+    ["problems", status.problems],
+    ["store", [`${store.name}, ${store.connected ? "connected" : "NOT connected"}`]],
+    ["mappings", [`${mappings.known} known, ${mappings.malformed} malformed`]],
+    [
+      "DNS46 pool",
+      mappings.poolSize === 0 ? [] : [`${mappings.poolUsed} of ${mappings.poolSize} addresses used`],
+    ],
+    ["sessions", [String(status.sessions)]],
+    ["DNS", [`${dns.questions} questions, ${dns.synthesized} answers with an A record made from AAAA`]],
+  ];
+  return aspects
+    .flatMap(([name, lines]) => lines.map((line, index) => `${(index === 0 ? name : "").padEnd(12)}${line}`))
+    .join("\n");
+}
+
+function workers(count: number): string {
+  return count === 1 ? "1 worker" : `${count} workers`;
+}
+
+/** Two units are enough: `3 d 4 h`, `12 min 5 s`. */
+export function formatUptime(seconds: number): string {
+  const units = [
+    ["d", Math.floor(seconds / 86_400)],
+    ["h", Math.floor(seconds / 3_600) % 24],
+    ["min", Math.floor(seconds / 60) % 60],
+    ["s", seconds % 60],
+  ] as const;
+  const first = units.findIndex(([, value]) => value > 0);
+  if (first === -1) return "0 s";
+  return units
+    .slice(first, first + 2)
+    .map(([unit, value]) => `${value} ${unit}`)
+    .join(" ");
+}
+
+export function registerStatus(program: Command): void {
+  const command = program
+    .command("status")
+    .description("show what the gateway of this network namespace is doing")
+    .addOption(outputOption());
+  withAdminOption(command).action(async (options: { output: string; admin?: string }) => {
+    const status = await askGateway<StatusBody>("/v1/status", await gatewayAddresses(options.admin));
+    if (options.output === "json") printJson(status);
+    else print(formatStatus(status));
+  });
+}

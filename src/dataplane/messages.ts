@@ -1,0 +1,29 @@
+import type { EngineLayout, EngineSizes } from "../engine/engine.ts";
+import type { EngineSettings } from "../engine/settings.ts";
+
+/** Main thread → worker. A message with an `id` is answered by `done`. */
+export type ToWorker =
+  | { readonly type: "configure"; readonly id: number; readonly settings: EngineSettings }
+  | { readonly type: "install"; readonly id: number; readonly nat4: number; readonly host6: Uint8Array }
+  | { readonly type: "remove"; readonly id: number; readonly nat4: number }
+  /** The answer to `ask`: there is no such mapping, or (timeout) nobody knows. */
+  | { readonly type: "unknown"; readonly nat4: number; readonly timeout: boolean }
+  | { readonly type: "reply"; readonly context: Uint8Array; readonly answer: Uint8Array }
+  | { readonly type: "stop" };
+
+/** Worker → main thread. */
+export type FromWorker =
+  | { readonly type: "started"; readonly memory: WebAssembly.Memory; readonly layout: EngineLayout }
+  | { readonly type: "done"; readonly id: number; readonly error?: string }
+  | { readonly type: "ask"; readonly nat4: number }
+  | { readonly type: "dns"; readonly context: Uint8Array; readonly question: Uint8Array };
+
+export interface WorkerStart {
+  readonly tun: number;
+  /** Becomes readable when a message waits. */
+  readonly wake: number;
+  /** One Int32, shared: non-zero when a message waits. Spares a busy worker the system call. */
+  readonly signal: Int32Array;
+  readonly port: import("node:worker_threads").MessagePort;
+  readonly sizes: EngineSizes;
+}

@@ -1,0 +1,81 @@
+/** A data-plane worker: one thread, one TUN, one engine. It shares nothing with other workers. */
+import { receiveMessageOnPort, workerData } from "node:worker_threads";
+import { createEngine, wireOrder } from "../engine/engine.ts";
+import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
+import { createPump } from "./pump.ts";
+import { addressOf, POLLIN, poll, read } from "./syscalls.ts";
+import { tunDevice } from "./tun-device.ts";
+
+/** How often idle sessions and waiting packets are looked at. */
+const TICK_MS = 100;
+
+const { tun, wake, signal, port, sizes } = workerData as WorkerStart;
+const engine = await createEngine(sizes);
+const { exports, bytes } = engine;
+const send = (message: FromWorker) => port.postMessage(message);
+const pump = createPump(engine, tunDevice(tun, bytes), {
+  dns: (context, question) => send({ type: "dns", context, question }),
+  ask: (nat4) => send({ type: "ask", nat4 }),
+});
+/** Milliseconds modulo 2³²: the engine counts differences only. */
+const now = () => performance.now() | 0;
+
+let running = true;
+function handle(message: ToWorker): void {
+  switch (message.type) {
+    case "configure":
+      return engine.configure(message.settings);
+    case "install":
+      return engine.installMapping(message.nat4, message.host6, now());
+    case "remove":
+      return engine.removeMapping(message.nat4);
+    case "unknown":
+      return exports.mappingUnknown(wireOrder(message.nat4), Number(message.timeout), now());
+    case "reply":
+      return pump.reply(message.context, message.answer);
+    case "stop":
+      running = false;
+  }
+}
+
+function drainMessages(): void {
+  Atomics.store(signal, 0, 0);
+  for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
+    const message = next.message as ToWorker;
+    let error: string | undefined;
+    try {
+      handle(message);
+    } catch (caught) {
+      // A trap is a bug: the worker ends, and with it the traffic (fail closed).
+      if (caught instanceof WebAssembly.RuntimeError) throw caught;
+      error = caught instanceof Error ? caught.message : String(caught);
+    }
+    pump.flush();
+    if ("id" in message) send(error === undefined ? { type: "done", id: message.id } : { type: "done", id: message.id, error });
+  }
+}
+
+/** Two `struct pollfd`: int fd, short events, short revents. */
+function pollSet(...descriptors: number[]): Int32Array {
+  return Int32Array.from(descriptors.flatMap((fd) => [fd, POLLIN]));
+}
+
+const set = pollSet(tun, wake);
+const setBytes = new Uint8Array(set.buffer);
+const setAddress = addressOf(setBytes);
+const counter = new Uint8Array(8);
+const counterAddress = addressOf(counter);
+
+send({ type: "started", memory: exports.memory, layout: engine.layout });
+let nextTick = now() + TICK_MS;
+while (running) {
+  const busy = pump.turn(now());
+  if (Atomics.load(signal, 0) !== 0) drainMessages();
+  const time = now();
+  if (((time - nextTick) | 0) >= 0) {
+    exports.tick(time);
+    nextTick = (time + TICK_MS) | 0;
+  }
+  if (!busy && poll(setAddress, 2, TICK_MS) > 0 && set[3]! >>> 16 !== 0) read(wake, counterAddress, 8);
+}
+port.close();

@@ -1,0 +1,135 @@
+import { MessageChannel, Worker } from "node:worker_threads";
+import { addCounters, type EngineCounters, readCounters } from "../engine/counters.ts";
+import { defaultSizes, type EngineLayout } from "../engine/engine.ts";
+import type { MappingSink } from "../engine/mapping-sink.ts";
+import type { EngineSettings } from "../engine/settings.ts";
+import { Eg46Error } from "../errors.ts";
+import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
+import { addressOf, checked, eventfd, write } from "./syscalls.ts";
+
+/** What workers leave to the main thread. */
+export interface WorkerEvents {
+  dns(question: Uint8Array, reply: (answer: Uint8Array) => void): void;
+  ask(nat4: number): void;
+  /** A worker died: its traffic is refused from here on. */
+  failed(error: Error): void;
+}
+
+export interface Workers extends MappingSink {
+  readonly count: number;
+  /** One entry a worker; resolves when all engines have the settings. */
+  configure(settings: readonly EngineSettings[]): Promise<void>;
+  unknown(nat4: number, timeout: boolean): void;
+  /** Sum over the workers, as of now. */
+  counters(): EngineCounters;
+  stop(): Promise<void>;
+}
+
+interface Running {
+  post(message: ToWorker): void;
+  request(message: (id: number) => ToWorker): Promise<void>;
+  counters(): EngineCounters;
+  stop(): Promise<void>;
+}
+
+const EFD_NONBLOCK = 0o4000;
+const EFD_CLOEXEC = 0o2000000;
+
+/** One worker thread a TUN descriptor. */
+export async function startWorkers(tuns: readonly number[], events: WorkerEvents): Promise<Workers> {
+  const workers = await Promise.all(tuns.map((tun) => startWorker(tun, events)));
+  const everywhere = async (message: (id: number) => ToWorker) => {
+    await Promise.all(workers.map((worker) => worker.request(message)));
+  };
+  return {
+    count: workers.length,
+    install: (nat4, host6) => everywhere((id) => ({ type: "install", id, nat4, host6 })),
+    remove: (nat4) => everywhere((id) => ({ type: "remove", id, nat4 })),
+    async configure(settings) {
+      await Promise.all(
+        workers.map((worker, index) =>
+          worker.request((id) => ({ type: "configure", id, settings: settings[index]! })),
+        ),
+      );
+    },
+    unknown(nat4, timeout) {
+      for (const worker of workers) worker.post({ type: "unknown", nat4, timeout });
+    },
+    counters: () => addCounters(workers.map((worker) => worker.counters())),
+    async stop() {
+      await Promise.all(workers.map((worker) => worker.stop()));
+    },
+  };
+}
+
+async function startWorker(tun: number, events: WorkerEvents): Promise<Running> {
+  const wake = checked("eventfd", eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  const one = new Uint8Array(new BigUint64Array([1n]).buffer);
+  const oneAddress = addressOf(one);
+  const signal = new Int32Array(new SharedArrayBuffer(4));
+  const { port1, port2 } = new MessageChannel();
+  const start: WorkerStart = { tun, wake, signal, port: port2, sizes: defaultSizes };
+  const thread = new Worker(new URL("./worker.js", import.meta.url), { workerData: start, transferList: [port2] });
+  const exited = new Promise<void>((resolve) => thread.once("exit", () => resolve()));
+
+  const requests = new Map<number, { resolve(): void; reject(error: Error): void }>();
+  let nextId = 1;
+  let stopping = false;
+  let memory: { buffer: ArrayBufferLike; layout: EngineLayout } | undefined;
+
+  function post(message: ToWorker): void {
+    port1.postMessage(message);
+    // One system call wakes the worker for any number of messages.
+    if (Atomics.exchange(signal, 0, 1) === 0) write(wake, oneAddress, 8);
+  }
+
+  function request(message: (id: number) => ToWorker): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const id = nextId++;
+      requests.set(id, { resolve, reject });
+      post(message(id));
+    });
+  }
+
+  const started = new Promise<void>((resolve, reject) => {
+    port1.on("message", (message: FromWorker) => {
+      switch (message.type) {
+        case "started":
+          memory = { buffer: message.memory.buffer, layout: message.layout };
+          return resolve();
+        case "done": {
+          const waiting = requests.get(message.id);
+          requests.delete(message.id);
+          if (message.error === undefined) waiting?.resolve();
+          else waiting?.reject(new Eg46Error("EG46_ENGINE", message.error));
+          return;
+        }
+        case "ask":
+          return events.ask(message.nat4);
+        case "dns":
+          return events.dns(message.question, (answer) => post({ type: "reply", context: message.context, answer }));
+      }
+    });
+    const failed = (cause: Error) => {
+      reject(cause);
+      for (const waiting of requests.values()) waiting.reject(cause);
+      requests.clear();
+      if (!stopping) events.failed(cause);
+    };
+    thread.once("error", (cause) => failed(new Eg46Error("EG46_ENGINE", `a worker stopped: ${cause.message}`, { cause })));
+    thread.once("exit", () => failed(new Eg46Error("EG46_ENGINE", "a worker ended by itself")));
+  });
+  await started;
+
+  return {
+    post,
+    request,
+    counters: () => readCounters(memory!.buffer, memory!.layout),
+    async stop() {
+      stopping = true;
+      post({ type: "stop" });
+      await exited;
+      port1.close();
+    },
+  };
+}

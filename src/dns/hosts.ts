@@ -1,0 +1,21 @@
+/** IPv6 destinations for which a mapping makes sense: hosts that packets can be sent to beyond this link. */
+const excluded: readonly (readonly [prefix: readonly number[], bits: number])[] = [
+  [[], 128], // :: unspecified
+  [[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 128], // ::1 loopback
+  [[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff], 96], // ::ffff:0:0/96 IPv4-mapped: RFC 6147 §5.1.4, the same danger here
+  [[0xfe, 0x80], 10], // link-local
+  [[0xff], 8], // multicast
+];
+
+/** `address`: 16 bytes in wire order. */
+export function isUsableHost(address: Uint8Array): boolean {
+  return !excluded.some(([prefix, bits]) => hasPrefix(address, prefix, bits));
+}
+
+function hasPrefix(address: Uint8Array, prefix: readonly number[], bits: number): boolean {
+  for (let index = 0; index * 8 < bits; index++) {
+    const mask = 0xff00 >>> Math.min(8, bits - index * 8);
+    if ((((address[index] ?? 0) ^ (prefix[index] ?? 0)) & mask & 0xff) !== 0) return false;
+  }
+  return true;
+}

@@ -1,0 +1,140 @@
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { instantiate } from "@assemblyscript/loader";
+import { isIpv4, parseCidr } from "../addresses.ts";
+import { Eg46Error } from "../errors.ts";
+import { engineBytes, mappedBytes } from "./address-form.ts";
+import { layoutHash, layoutOffsets, limitsOffsets, policiesOffsets, policyOffsets, prefixOffsets } from "./layout.gen.ts";
+import type { EngineSettings, PoolEntry } from "./settings.ts";
+
+/** The functions of assembly/engine/index.ts; documented there. Addresses are byte offsets into `memory`. */
+export interface EngineExports {
+  readonly memory: WebAssembly.Memory;
+  readonly layoutHash: WebAssembly.Global;
+  init(maxSessions: number, maxMappings: number, key0: bigint, key1: bigint): number;
+  process(count: number, nowMs: number): number;
+  written(): void;
+  pending(): number;
+  tick(nowMs: number): void;
+  mappingInstall(nat4BE: number, nowMs: number): number;
+  mappingRemove(nat4BE: number): number;
+  mappingUnknown(nat4BE: number, timeout: number, nowMs: number): void;
+  poolAdd(family: number, firstPort: number, lastPort: number): number;
+  poolRemove(index: number): void;
+  poolIndex(): void;
+  policyChanged(): void;
+  replySend(length: number): number;
+}
+
+export type EngineLayout = Readonly<Record<keyof typeof layoutOffsets, number>>;
+
+export interface Engine {
+  readonly exports: EngineExports;
+  readonly layout: EngineLayout;
+  readonly bytes: Uint8Array;
+  readonly words: Uint32Array;
+  /** Applies the difference to the settings before: flows that it doesn't concern go on. */
+  configure(settings: EngineSettings): void;
+  /** `nat4` in host order, `host6` 16 bytes. Packets that wait for it come out with the next batch. */
+  installMapping(nat4: number, host6: Uint8Array, nowMs: number): void;
+  removeMapping(nat4: number): void;
+}
+
+export interface EngineSizes {
+  readonly maxSessions: number;
+  readonly maxMappings: number;
+}
+/** A million sessions (specified scale of one worker) and a /16 of mappings; untouched table pages cost no memory. */
+export const defaultSizes: EngineSizes = { maxSessions: 1 << 20, maxMappings: 1 << 17 };
+
+const wasmUrl = new URL("../../wasm/engine.wasm", import.meta.url);
+
+/** One instance with its own memory: a worker's. Throws EG46_ENGINE when module and host are of different builds. */
+export async function createEngine(sizes: EngineSizes = defaultSizes): Promise<Engine> {
+  const instance = await instantiate(readFileSync(wasmUrl));
+  const exports = instance.exports as unknown as EngineExports;
+  if (exports.layoutHash.value !== layoutHash)
+    throw new Eg46Error("EG46_ENGINE", "engine.wasm is not of the same build as the program: run `npm run build`");
+  const key = randomBytes(16);
+  const address = exports.init(sizes.maxSessions, sizes.maxMappings, key.readBigInt64LE(0), key.readBigInt64LE(8));
+  if (address === 0) throw new Eg46Error("EG46_ENGINE", `no room for ${sizes.maxSessions} sessions in the engine's memory`);
+  const bytes = new Uint8Array(exports.memory.buffer);
+  const words = new Uint32Array(exports.memory.buffer);
+  const layout = Object.fromEntries(
+    Object.entries(layoutOffsets).map(([field, offset]) => [field, words[(address + offset) >> 2]]),
+  ) as EngineLayout;
+  return { exports, layout, bytes, words, ...configuration(exports, layout, bytes) };
+}
+
+function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint8Array) {
+  const view = new DataView(bytes.buffer);
+  const pool = new Map<string, number>();
+
+  function configure(settings: EngineSettings): void {
+    view.setUint32(layout.limits + limitsOffsets.mtuInner, settings.mtuInner, true);
+    view.setUint32(layout.limits + limitsOffsets.mtuOuter, settings.mtuOuter, true);
+    view.setUint32(layout.policyTable + policyOffsets.active, Number(settings.active), true);
+    view.setUint32(layout.policyTable + policyOffsets.dualStack, Number(settings.dualStack), true);
+    view.setUint32(layout.policyTable + policyOffsets.dns, Number(settings.dns), true);
+    const internal = writePrefixes(layout.internalPrefixes, settings.internalNets);
+    const nat = writePrefixes(layout.natPrefixes, settings.natSubnets);
+    view.setUint32(layout.policies + policiesOffsets.internalCount, internal, true);
+    view.setUint32(layout.policies + policiesOffsets.natCount, nat, true);
+    const self4 = settings.self4 === undefined ? new Uint8Array(16) : mappedBytes(settings.self4);
+    bytes.set(self4.subarray(8), layout.policies + policiesOffsets.self4Hi);
+    const self6 = settings.self6 === undefined ? new Uint8Array(16) : mappedBytes(settings.self6);
+    bytes.set(self6, layout.policies + policiesOffsets.self6Lo);
+    exports.policyChanged();
+    configurePool(settings.pool);
+  }
+
+  function writePrefixes(table: number, prefixes: readonly string[]): number {
+    if (prefixes.length > layout.maxPrefixes)
+      throw new Eg46Error("EG46_CONFIG_INVALID", `${prefixes.length} prefixes: at most ${layout.maxPrefixes} are possible`);
+    prefixes.forEach((text, index) => {
+      const { network, mask } = engineBytes(parseCidr(text));
+      const at = table + index * prefixOffsets.sizeof;
+      bytes.set(network, at + prefixOffsets.lo);
+      bytes.set(mask, at + prefixOffsets.maskLo);
+      view.setUint32(at + prefixOffsets.policy, 0, true);
+    });
+    return prefixes.length;
+  }
+
+  function configurePool(entries: readonly PoolEntry[]): void {
+    const wanted = new Map(entries.map((entry) => [JSON.stringify(entry), entry]));
+    const gone = [...pool].filter(([key]) => !wanted.has(key));
+    const come = [...wanted].filter(([key]) => !pool.has(key));
+    for (const [key, index] of gone) {
+      exports.poolRemove(index);
+      pool.delete(key);
+    }
+    for (const [key, entry] of come) {
+      bytes.set(mappedBytes(entry.address), layout.arguments);
+      bytes.set(mappedBytes(entry.inbound), layout.arguments + 16);
+      const index = exports.poolAdd(isIpv4(entry.address) ? 4 : 6, entry.firstPort, entry.lastPort);
+      if (index < 0) throw new Eg46Error("EG46_CONFIG_INVALID", `no room in the engine for SNAT address ${entry.address}`);
+      pool.set(key, index);
+    }
+    if (gone.length + come.length > 0) exports.poolIndex();
+  }
+
+  function installMapping(nat4: number, host6: Uint8Array, nowMs: number): void {
+    bytes.set(host6, layout.arguments);
+    if (!exports.mappingInstall(wireOrder(nat4), nowMs))
+      throw new Eg46Error("EG46_ENGINE", "the engine's mapping table is full");
+  }
+
+  function removeMapping(nat4: number): void {
+    exports.mappingRemove(wireOrder(nat4));
+  }
+
+  return { configure, installMapping, removeMapping };
+}
+
+/** Host order ↔ the wire's bytes as a little-endian machine loads them. Its own inverse. */
+export function wireOrder(address: number): number {
+  return (
+    ((address >>> 24) | ((address >>> 8) & 0xff00) | ((address << 8) & 0xff0000) | (address << 24)) >>> 0
+  );
+}

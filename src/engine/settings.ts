@@ -1,0 +1,39 @@
+/** What one worker's engine is to do; plain data, so that it passes between threads. */
+export interface EngineSettings {
+  /** False: nothing leaves (no egress configuration is in force). */
+  readonly active: boolean;
+  /** IPv6 from Pods may leave. */
+  readonly dualStack: boolean;
+  /** UDP port 53 is for the DNS proxy. */
+  readonly dns: boolean;
+  /** Bytes; towards the Pods and on the external link. */
+  readonly mtuInner: number;
+  readonly mtuOuter: number;
+  /** Prefixes of both families that Pods' sources must belong to. */
+  readonly internalNets: readonly string[];
+  /** IPv4 prefixes of the DNS46 pool. */
+  readonly natSubnets: readonly string[];
+  /** The gateway's own inner addresses: sources of the ICMP errors that it originates. */
+  readonly self4?: string | undefined;
+  readonly self6?: string | undefined;
+  readonly pool: readonly PoolEntry[];
+}
+
+export interface PoolEntry {
+  readonly address: string;
+  /** Where return traffic arrives: the address itself, or under automap its alias. */
+  readonly inbound: string;
+  readonly firstPort: number;
+  readonly lastPort: number;
+}
+
+export const inactiveSettings: EngineSettings = {
+  active: false,
+  dualStack: false,
+  dns: false,
+  mtuInner: 1500,
+  mtuOuter: 1500,
+  internalNets: [],
+  natSubnets: [],
+  pool: [],
+};

@@ -1,0 +1,10 @@
+/** What we use of the global that TypeScript only declares together with the browser's. */
+declare namespace WebAssembly {
+  interface Memory {
+    readonly buffer: ArrayBuffer | SharedArrayBuffer;
+  }
+  interface Global {
+    readonly value: unknown;
+  }
+  class RuntimeError extends Error {}
+}

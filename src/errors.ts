@@ -1,0 +1,99 @@
+/**
+ * Every error that egress46 raises on purpose has a code in this table: what it means for traffic and what to
+ * do about it. docs/errors.md is written out of it (tools/gen-docs.ts), so an operator can look a code up.
+ */
+export const errorCatalog = {
+  EG46_USAGE: {
+    title: "The command line is incomplete or contradictory",
+    traffic: "Nothing was started or changed.",
+    remedy: "Read the message and `egress46 COMMAND --help`.",
+  },
+  EG46_PREREQUISITE: {
+    title: "The machine lacks something the gateway needs",
+    traffic: "Nothing was started; traffic is as it was before.",
+    remedy: "Install or allow what the message names (root, /dev/net/tun, the ip and nft commands).",
+  },
+  EG46_HOST_NETWORK: {
+    title: "A change to the host's network configuration failed",
+    traffic: "Steps already made by this run are undone; Pods' traffic stays refused, never let by.",
+    remedy: "The message quotes the command and the kernel's answer; mend that and start again.",
+  },
+  EG46_CONFIG_INVALID: {
+    title: "A custom resource is malformed",
+    traffic:
+      "At start: the gateway does not start. While running: the last good configuration stays in force.",
+    remedy: "The message names file, line, field and what was expected.",
+  },
+  EG46_STORE_UNAVAILABLE: {
+    title: "The mapping store does not answer",
+    traffic: "Mappings already known go on working; names that would need a new one get SERVFAIL.",
+    remedy: "Check the --store URL, certificates and the server; the gateway reconnects by itself.",
+  },
+  EG46_STORE_VALUE: {
+    title: "The mapping store holds a value that is not a mapping",
+    traffic:
+      "The address is treated as occupied and never overwritten; packets to it are dropped and counted.",
+    remedy: "Inspect it with `egress46 mappings get ADDRESS`; delete the key (DEL) and add it again.",
+  },
+  EG46_UPSTREAM_UNAVAILABLE: {
+    title: "No DNS upstream (dnsNat46PoolIps) answers",
+    traffic: "Names get SERVFAIL; connections to addresses handed out before go on.",
+    remedy:
+      "Check that the gateway reaches the addresses on port 53, UDP and TCP; it keeps trying by itself.",
+  },
+  EG46_MAPPING_EXISTS: {
+    title: "The address has an entry already",
+    traffic: "None: the entry is unchanged.",
+    remedy: "To change it, `egress46 mappings rm ADDRESS` first, then add it again.",
+  },
+  EG46_MAPPING_ABSENT: {
+    title: "The address has no entry",
+    traffic: "None: only the command failed.",
+    remedy: "Check the address and --store; `egress46 mappings ls` lists what is there.",
+  },
+  EG46_ADMIN_UNREACHABLE: {
+    title: "No gateway answers in this network namespace",
+    traffic: "None: only the command failed.",
+    remedy: "Run the command in the gateway's network namespace, or name its --admin address.",
+  },
+  EG46_ADMIN_LISTEN: {
+    title: "The admin API cannot listen on its address",
+    traffic: "The gateway does not start; what it had set up is undone.",
+    remedy: "Stop what holds the address (`ss -ltnp` shows it), or choose another one with --admin.",
+  },
+  EG46_ADMIN_REQUEST: {
+    title: "The admin API does not know the request",
+    traffic: "None: only the request failed.",
+    remedy: "Check the path; a gateway of another version may lack it (`egress46 status` shows its version).",
+  },
+  EG46_ENGINE: {
+    title: "The packet engine stopped",
+    traffic: "Refused until the worker is up again (fail closed).",
+    remedy: "This is a bug: report the message with the gateway's log.",
+  },
+  EG46_INTERNAL: {
+    title: "Something failed that is not meant to fail",
+    traffic: "None, as far as known: only the request failed.",
+    remedy: "This is a bug: report the message with the gateway's log.",
+  },
+} as const satisfies Record<string, { title: string; traffic: string; remedy: string }>;
+
+export type ErrorCode = keyof typeof errorCatalog;
+
+/** An error with a code out of {@link errorCatalog}. `message` says what happened, in one line. */
+export class Eg46Error extends Error {
+  readonly code: ErrorCode;
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "Eg46Error";
+    this.code = code;
+  }
+}
+
+/** One operator-facing text: code, what happened, what it means for traffic, what to do. */
+export function explain(error: unknown): string {
+  if (!(error instanceof Eg46Error))
+    return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const { traffic, remedy } = errorCatalog[error.code];
+  return `${error.code}: ${error.message}\n  traffic: ${traffic}\n  remedy:  ${remedy}`;
+}

@@ -1,0 +1,139 @@
+import { isIpv4, numberToIpv4 } from "../addresses.ts";
+import type { EgressConfig } from "../config/resolve.ts";
+import type { DnsConfig } from "../dns/proxy.ts";
+import { type EngineSettings, inactiveSettings, type PoolEntry } from "../engine/settings.ts";
+import type { AutomapRoute, HostFacts, NetworkPlan } from "../netd/protocol.ts";
+
+/** Everything that follows from the configuration in force and the host it runs on. Pure data. */
+export interface Desired {
+  readonly plan: NetworkPlan;
+  /** One a worker. */
+  readonly settings: readonly EngineSettings[];
+  readonly dns: DnsConfig | undefined;
+  readonly mappingPool: { readonly subnet: string; readonly reserved: number } | undefined;
+  /** For the operator: what of the configuration finds nothing on this host. */
+  readonly warnings: readonly string[];
+}
+
+/** Ports of a SNAT pool address: all but the well-known ones (RFC 6056 §3.2). */
+const poolPorts = [1024, 65535] as const;
+/** First aliases of automap addresses: IETF protocol assignments (RFC 6890) and a unique local prefix, never on a wire. */
+const firstAlias4 = 0xc0000080;
+const aliasPrefix6 = "fd46:e6e6:e6e6::";
+
+interface Share {
+  readonly worker: number;
+  readonly entry: PoolEntry;
+}
+
+/** `egress` undefined = nothing may leave. `workers` is how many TUNs there are. */
+export function desire(egress: EgressConfig | undefined, facts: HostFacts, workers: number): Desired {
+  const mtu = (interfaces: HostFacts["internal"]) => Math.min(...interfaces.map((each) => each.mtu), 65535);
+  const common = {
+    mtuInner: mtu(facts.internal),
+    mtuOuter: mtu(facts.external),
+    internalNets: facts.internalNets,
+    self4: ownAddress(facts.internal, true),
+    self6: ownAddress(facts.internal, false),
+  };
+  if (egress === undefined)
+    return {
+      plan: { workers: 1, natSubnets: [], snatPool: [], automap: [], dnsIntercept: false },
+      settings: Array.from({ length: workers }, () => ({ ...inactiveSettings, ...common })),
+      dns: undefined,
+      mappingPool: undefined,
+      warnings: [],
+    };
+
+  const { dns } = egress;
+  const used = egress.snat.kind === "pool" ? Math.min(workers, egress.snat.lists.length) : workers;
+  const { shares, routes, warnings } =
+    egress.snat.kind === "pool"
+      ? poolShares(egress.snat.lists, used)
+      : egress.snat.kind === "automap"
+        ? automapShares(egress.automapAddresses, facts, used)
+        : { shares: [], routes: [], warnings: ["snatType SRC_TRANS_NONE: nothing can leave without a SNAT address"] };
+  const aliased = new Set(routes.map((route) => route.alias));
+  const natSubnets = dns ? [dns.subnet] : [];
+  return {
+    plan: {
+      workers: used,
+      natSubnets,
+      snatPool: shares
+        .filter(({ entry }) => !aliased.has(entry.inbound))
+        .map(({ entry, worker }) => ({ address: entry.address, worker })),
+      automap: routes,
+      dnsIntercept: dns !== undefined,
+    },
+    settings: Array.from({ length: workers }, (_, worker) => ({
+      ...common,
+      active: true,
+      dualStack: egress.dualStack,
+      dns: dns !== undefined,
+      natSubnets,
+      pool: shares.filter((share) => share.worker === worker).map(({ entry }) => entry),
+    })),
+    dns: dns && {
+      upstreams: dns.upstreams,
+      maxTtl: dns.maxTtl,
+      ...(dns.sorryIp !== undefined && { sorryIp: dns.sorryIp }),
+    },
+    mappingPool: dns && { subnet: dns.subnet, reserved: dns.reservedStatic },
+    warnings,
+  };
+}
+
+/** The nth list is the nth worker's; with fewer workers than lists worker n serves n, n+W, … */
+function poolShares(lists: readonly (readonly string[])[], workers: number) {
+  const [firstPort, lastPort] = poolPorts;
+  const shares: Share[] = lists.flatMap((list, index) =>
+    list.map((address) => ({
+      worker: index % workers,
+      entry: { address, inbound: address, firstPort, lastPort },
+    })),
+  );
+  return { shares, routes: [] as AutomapRoute[], warnings: [] as string[] };
+}
+
+/**
+ * Automap: each worker has its slice of the port range. An address that the host itself has needs an alias for return
+ * traffic; a self IP that it doesn't have is routed like a pool address.
+ */
+function automapShares(selfIps: readonly string[], facts: HostFacts, workers: number) {
+  const own = facts.external.flatMap((each) => each.addresses).map((text) => text.split("/")[0]!);
+  const first = (four: boolean) => own.filter((address) => isIpv4(address) === four).slice(0, 1);
+  const addresses = selfIps.length > 0 ? selfIps : [...first(true), ...first(false)];
+  const shares: Share[] = [];
+  const routes: AutomapRoute[] = [];
+  const warnings: string[] = [];
+  for (const address of addresses) {
+    const shared = own.includes(address);
+    const range = shared ? facts.automapPorts : poolPorts;
+    if (range === undefined) {
+      warnings.push(`automap: every port of ${address} is the host's own: nothing can leave from it`);
+      continue;
+    }
+    const [low, high] = range;
+    const size = Math.floor((high - low + 1) / workers);
+    // Without an alias return traffic can't be told apart by port: the address is one worker's.
+    for (let worker = 0; worker < (shared ? workers : 1); worker++) {
+      const ports = shared ? ([low + worker * size, low + (worker + 1) * size - 1] as const) : poolPorts;
+      const alias = isIpv4(address) ? numberToIpv4(firstAlias4 + routes.length) : `${aliasPrefix6}${(routes.length + 1).toString(16)}`;
+      const inbound = shared ? alias : address;
+      shares.push({ worker, entry: { address, inbound, firstPort: ports[0], lastPort: ports[1] } });
+      if (shared) routes.push({ address, alias, worker, ports });
+    }
+  }
+  const names = facts.external.map((each) => each.name).join(", ");
+  for (const family of [4, 6])
+    if (!addresses.some((address) => isIpv4(address) === (family === 4)))
+      warnings.push(`automap: no IPv${family} address on ${names}: what would leave as IPv${family} is dropped`);
+  return { shares, routes, warnings };
+}
+
+function ownAddress(interfaces: HostFacts["internal"], four: boolean): string | undefined {
+  return interfaces
+    .flatMap((each) => each.addresses)
+    .map((text) => text.split("/")[0]!)
+    .find((address) => isIpv4(address) === four);
+}

@@ -1,0 +1,188 @@
+import { numberToIpv4 } from "../addresses.ts";
+import { createAdmin } from "../admin/server.ts";
+import type { EgressStatus } from "../admin/view.ts";
+import { type Loaded, watchFiles } from "../config/files.ts";
+import { planChange } from "../config/plan.ts";
+import { formatProblem } from "../config/problem.ts";
+import { type EgressConfig, type Resolution, resolveEgress } from "../config/resolve.ts";
+import { startWorkers } from "../dataplane/workers.ts";
+import { createDnsProxy } from "../dns/proxy.ts";
+import { Eg46Error } from "../errors.ts";
+import type { Logger } from "../log.ts";
+import { createMappings } from "../mappings/mappings.ts";
+import { openStore } from "../mappings/open.ts";
+import type { DnsSocket, GatewayOptions, HostFacts } from "../netd/protocol.ts";
+import { type Desired, desire } from "./desired.ts";
+import { createDnsFrontend } from "./dns-frontend.ts";
+import type { NetdLink } from "./netd-link.ts";
+import { createView } from "./view.ts";
+
+export interface Gateway {
+  factsChanged(facts: HostFacts): void;
+  dnsSockets(sockets: readonly DnsSocket[]): void;
+  stop(): Promise<void>;
+}
+
+/** Between looks whether everything that `ready` promises is there. */
+const READY_POLL_MS = 100;
+
+/** Builds the gateway out of its parts and keeps them on the configuration in force. Rejects with Eg46Error. */
+export async function startGateway(
+  options: GatewayOptions,
+  firstFacts: HostFacts,
+  netd: NetdLink,
+  log: Logger,
+  failed: (error: Error) => void,
+): Promise<Gateway> {
+  const startedAt = new Date().toISOString();
+  const stopping = new AbortController();
+  let facts = firstFacts;
+  let resolution: Resolution = { state: "none", notes: [] };
+  let problems: string[] = [];
+  let inForce: EgressConfig | undefined;
+  let applied: Desired | undefined;
+  let applyError: string | undefined;
+
+  const loaded = await watchFiles(options.files, (next) => configured(next), stopping.signal);
+  const errors = loaded.problems.filter(({ level }) => level === "error").map(formatProblem);
+  if (errors.length > 0) throw new Eg46Error("EG46_CONFIG_INVALID", `the configuration has errors\n${errors.join("\n")}`);
+
+  const store = await openStore({
+    spec: options.store,
+    redisCert: options.redisCert,
+    redisKey: options.redisKey,
+    redisCa: options.redisCa,
+    log,
+  });
+  const workers = await startWorkers(
+    facts.tuns.map(({ fd }) => fd),
+    {
+      dns: (question, reply) => frontend.question(question, reply),
+      ask: (nat4) => void ask(nat4),
+      failed,
+    },
+  );
+  const mappings = createMappings({ store, sink: workers, log });
+  const dns = createDnsProxy({ mapHost: (host6) => mappings.mapHost(host6), log });
+  const frontend = createDnsFrontend(dns, log);
+
+  /** A packet waits for the mapping of an address: the store knows, or it is dropped. */
+  async function ask(nat4: number): Promise<void> {
+    try {
+      if ((await mappings.lookup(numberToIpv4(nat4))) === undefined) workers.unknown(nat4, false);
+    } catch (error) {
+      log.warn({ err: error, nat4: numberToIpv4(nat4) }, "mapping look-up failed");
+      workers.unknown(nat4, true);
+    }
+  }
+
+  function configured(next: Loaded): void {
+    for (const problem of next.problems) {
+      if (problem.level === "error") log.error(formatProblem(problem));
+      else log.info(formatProblem(problem));
+    }
+    problems = next.problems.filter(({ level }) => level === "error").map(formatProblem);
+    resolution = resolveEgress(next.resources);
+    for (const note of resolution.notes) log.warn(String(note));
+    if (resolution.state === "waiting") log.warn(`egress ${resolution.namespace}/${resolution.name} waits: ${resolution.reason}`);
+    schedule();
+  }
+
+  // One application at a time; what changes meanwhile is applied next, once.
+  let again = false;
+  let applying: Promise<void> | undefined;
+  function schedule(): void {
+    again = true;
+    applying ??= (async () => {
+      while (again && !stopping.signal.aborted) {
+        again = false;
+        await apply();
+      }
+      applying = undefined;
+    })();
+  }
+
+  async function apply(): Promise<void> {
+    const egress = resolution.state === "active" ? resolution.egress : undefined;
+    const desired = desire(egress, facts, workers.count);
+    const changes = planChange(inForce, egress);
+    try {
+      frontend.allowFrom(facts.internalNets);
+      await workers.configure(desired.settings);
+      mappings.setPool(desired.mappingPool);
+      dns.configure(desired.dns);
+      await netd.plan(desired.plan);
+      if (changes.length > 0) log.info({ changes }, "configuration applied");
+      for (const warning of desired.warnings) if (!applied?.warnings.includes(warning)) log.warn(warning);
+      inForce = egress;
+      applied = desired;
+      applyError = undefined;
+    } catch (error) {
+      applyError = error instanceof Error ? error.message : String(error);
+      log.error({ err: error }, "configuration could not be applied");
+    }
+  }
+
+  function health(): { ok: boolean; reasons: string[] } {
+    const reasons: string[] = [];
+    if (resolution.state === "none") reasons.push("no F5SPKEgress is configured");
+    if (resolution.state === "waiting") reasons.push(resolution.reason);
+    if (applyError !== undefined) reasons.push(applyError);
+    if (applied === undefined || (inForce === undefined && reasons.length === 0)) reasons.push("starting");
+    if (inForce?.dns && !everConnected()) reasons.push(`mapping store ${store.name} has not answered yet`);
+    return { ok: reasons.length === 0, reasons };
+  }
+
+  // Later outages of the store don't concern what is known: only the first load decides.
+  let connected = false;
+  function everConnected(): boolean {
+    connected ||= mappings.status().storeConnected;
+    return connected;
+  }
+
+  function status(): EgressStatus {
+    const egress = inForce && `${inForce.namespace}/${inForce.name}`;
+    return {
+      state: problems.length > 0 ? "invalid" : resolution.state,
+      ...(resolution.state === "waiting" && { reason: resolution.reason }),
+      notes: resolution.notes.map(String),
+      problems: applyError === undefined ? problems : [...problems, applyError],
+      ...(egress !== undefined && { egress }),
+      workers: workers.count,
+      startedAt,
+    };
+  }
+
+  const view = createView({ workers, mappings, store, dns, health, status, egress: () => inForce });
+  const admin = await createAdmin(view, { listen: options.admin, log });
+  await mappings.start();
+  configured(loaded);
+
+  const readiness = setInterval(() => {
+    if (!health().ok) return;
+    clearInterval(readiness);
+    netd.ready(readyLine(inForce!, admin.address));
+  }, READY_POLL_MS);
+
+  return {
+    factsChanged(next) {
+      facts = next;
+      schedule();
+    },
+    dnsSockets: (sockets) => frontend.takeSockets(sockets, facts.descriptorChannel),
+    async stop() {
+      stopping.abort();
+      clearInterval(readiness);
+      frontend.close();
+      await Promise.all([admin.close(), workers.stop(), mappings.close()]);
+      dns.close();
+      await store.close();
+    },
+  };
+}
+
+function readyLine(egress: EgressConfig, admin: string): string {
+  const snat = egress.snat.kind === "pool" ? `pool:${egress.snat.name}` : egress.snat.kind;
+  const dns46 = egress.dns?.subnet ?? "off";
+  return `egress46 ready egress=${egress.namespace}/${egress.name} snat=${snat} dns46=${dns46} admin=${admin}`;
+}

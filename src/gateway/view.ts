@@ -1,0 +1,63 @@
+import type { EgressStatus, GatewayView } from "../admin/view.ts";
+import { decodeValue } from "../mappings/codec.ts";
+import type { EgressConfig } from "../config/resolve.ts";
+import type { Workers } from "../dataplane/workers.ts";
+import type { DnsProxy } from "../dns/proxy.ts";
+import { DropReason, dropReasons, paths, VirtualServer } from "../engine/layout.gen.ts";
+import type { Mappings } from "../mappings/mappings.ts";
+import type { MappingStore } from "../mappings/store.ts";
+
+export interface ViewParts {
+  readonly workers: Workers;
+  readonly mappings: Mappings;
+  readonly store: MappingStore;
+  readonly dns: DnsProxy;
+  health(): { ok: boolean; reasons: string[] };
+  status(): EgressStatus;
+  egress(): EgressConfig | undefined;
+}
+
+/** The admin API's view of the running gateway. */
+export function createView({ workers, mappings, store, dns, health, status, egress }: ViewParts): GatewayView {
+  return {
+    health,
+    status,
+    virtualServers() {
+      const { connections, alive } = workers.counters();
+      const server = (name: string, index: number) => ({
+        name,
+        totalConnections: connections[index] ?? 0,
+        currentConnections: alive[index] ?? 0,
+      });
+      const config = egress();
+      return [
+        ...(config?.dualStack ? [server("egress-ipv6", VirtualServer.EGRESS_IPV6)] : []),
+        server("egress-ipv4", VirtualServer.EGRESS_IPV4),
+        ...(config?.dns ? [server("egress-ipv4-nat46", VirtualServer.EGRESS_IPV4_NAT46)] : []),
+        ...(config?.dns
+          ? [{ name: "egress-dns-ipv4", totalConnections: dns.stats().questions, currentConnections: 0 }]
+          : []),
+      ];
+    },
+    drops() {
+      const { drops } = workers.counters();
+      return dropReasons
+        .filter(({ code }) => code !== DropReason.NONE)
+        .map(({ name, code, description }) => ({ reason: name, description, count: drops[code] ?? 0 }));
+    },
+    packets() {
+      const { packets, bytes } = workers.counters();
+      return paths.map(({ name, code }) => ({
+        direction: name.toLowerCase(),
+        packets: packets[code] ?? 0,
+        bytes: bytes[code] ?? 0,
+      }));
+    },
+    sessions: () => workers.counters().alive.reduce((sum, count) => sum + count, 0),
+    dns: () => dns.stats(),
+    mappings: () => mappings.status(),
+    async *listMappings() {
+      for await (const [nat4, raw] of store.list()) yield { nat4, host6: decodeValue(raw)?.host6, raw };
+    },
+  };
+}

@@ -1,0 +1,116 @@
+/**
+ * A small authoritative DNS server, driven by a table of names, that can also misbehave on purpose. The lab's
+ * 'internet' runs it, tests too. It keeps what was asked and answered, byte for byte.
+ */
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { isIpv6 } from "../addresses.ts";
+import { createFrameReader, frame } from "../dns/framing.ts";
+import { scanMessage } from "../dns/message.ts";
+import { expandName, nameToText } from "../dns/name.ts";
+import { answerFromZone, type Zone } from "./dns-zone.ts";
+
+export type { Zone } from "./dns-zone.ts";
+
+export interface DnsExchange {
+  readonly transport: "udp" | "tcp";
+  readonly source: string;
+  /** Lower case, without the final dot; empty when the message was unreadable. */
+  readonly name: string;
+  readonly type: number;
+  readonly query: Uint8Array;
+  /** In the order sent, the true one last. Empty: silence, on purpose. */
+  readonly replies: readonly Uint8Array[];
+}
+
+export interface LabDnsServer {
+  readonly address: string;
+  readonly port: number;
+  /** The latest exchanges, oldest first. */
+  readonly exchanges: readonly DnsExchange[];
+  close(): Promise<void>;
+}
+
+export interface LabDnsServerOptions {
+  readonly address: string;
+  /** 0 or absent: any free one, the same for UDP and TCP. */
+  readonly port?: number;
+  readonly zone: Zone;
+  readonly onExchange?: (exchange: DnsExchange) => void;
+}
+
+const keptExchanges = 10_000;
+
+/** Rejects when the address or port cannot be had. */
+export async function startDnsServer({
+  address,
+  port = 0,
+  zone,
+  onExchange,
+}: LabDnsServerOptions): Promise<LabDnsServer> {
+  const exchanges: DnsExchange[] = [];
+  const udp = createSocket(isIpv6(address) ? "udp6" : "udp4");
+  const tcp = createServer();
+
+  function answer(
+    query: Uint8Array,
+    transport: "udp" | "tcp",
+    source: string,
+    send: (reply: Uint8Array) => void,
+  ): void {
+    const { replies, delayMs } = answerFromZone(zone, query, transport);
+    const message = scanMessage(query);
+    const name = message && expandName(query, 12);
+    const exchange: DnsExchange = {
+      transport,
+      source,
+      name: name ? nameToText(name).toLowerCase() : "",
+      type: message?.question.type ?? 0,
+      query,
+      replies,
+    };
+    exchanges.push(exchange);
+    if (exchanges.length > keptExchanges) exchanges.shift();
+    onExchange?.(exchange);
+    setTimeout(() => {
+      for (const reply of replies) send(reply);
+    }, delayMs);
+  }
+
+  udp.on("message", (query, { address: source, port: sourcePort }) =>
+    answer(query, "udp", source, (reply) => udp.send(reply, sourcePort, source, () => undefined)),
+  );
+  const connections = new Set<{ destroy(): void }>();
+  tcp.on("connection", (socket) => {
+    const reader = createFrameReader();
+    connections.add(socket);
+    socket.on("error", () => undefined);
+    socket.on("close", () => connections.delete(socket));
+    socket.on("data", (chunk) => {
+      reader.push(chunk);
+      for (let query = reader.next(); query !== undefined; query = reader.next())
+        answer(
+          query,
+          "tcp",
+          socket.remoteAddress ?? "",
+          (reply) => socket.writable && socket.write(frame(reply)),
+        );
+    });
+  });
+
+  await once(udp.bind(port, address), "listening");
+  const bound = udp.address().port;
+  await once(tcp.listen(bound, address), "listening");
+  return {
+    address,
+    port: (tcp.address() as AddressInfo).port,
+    exchanges,
+    async close() {
+      for (const connection of connections) connection.destroy();
+      udp.close();
+      tcp.close();
+      await once(tcp, "close");
+    },
+  };
+}

@@ -1,0 +1,106 @@
+import type { Logger } from "../log.ts";
+import { keyOf, keyPrefix, nat4OfKey } from "./codec.ts";
+import { callBudgetMs, sleep } from "./deadline.ts";
+import { pollChanges } from "./poll-watch.ts";
+import { connectRedis, isReplyError, type RedisTarget } from "./redis-connection.ts";
+import { trackChanges } from "./redis-watch.ts";
+import type { MappingStore, StoreListener } from "./store.ts";
+
+const scanCount = 1000;
+const pollMs = 400;
+/** After so long in polling mode tracking is tried again (the server may have been upgraded, or its rules mended). */
+const retryTrackingMs = 60_000;
+const reconnectMs = 200;
+/** Stands in for the value of a key of another type, which GET refuses: never a mapping, so the address is occupied. */
+const notText = "(not a string)";
+
+/** dSSM: the specification's keys and values, created by SETNX only, deleted by DEL. Does not wait for the server. */
+export function openRedisStore(target: RedisTarget, log: Logger): MappingStore {
+  const connection = connectRedis(target, log);
+  const closing = new AbortController();
+  const { call } = connection;
+
+  async function get(nat4: string, budgetMs = callBudgetMs): Promise<string | undefined> {
+    try {
+      return (await call("GET", (redis) => redis.get(keyOf(nat4)), budgetMs)) ?? undefined;
+    } catch (error) {
+      if (error instanceof Error && isReplyError(error.cause) && error.cause.message.startsWith("WRONGTYPE"))
+        return notText;
+      throw error;
+    }
+  }
+
+  async function getMany(nat4s: readonly string[]): Promise<(string | undefined)[]> {
+    if (nat4s.length === 0) return [];
+    const values = await call("MGET", (redis) => redis.mget(nat4s.map(keyOf)));
+    return values.map((value) => value ?? undefined);
+  }
+
+  async function claim(nat4: string, value: string): Promise<boolean> {
+    let sent = false;
+    try {
+      const created = await call(
+        "SETNX",
+        (redis) => {
+          sent = true;
+          return redis.setnx(keyOf(nat4), value);
+        },
+        callBudgetMs / 2,
+      );
+      return created === 1;
+    } catch (error) {
+      if (!sent || (error instanceof Error && isReplyError(error.cause))) throw error;
+      // In doubt: it may have landed without its answer reaching us. Absent, it may still land, so nothing is promised.
+      const found = await get(nat4, callBudgetMs / 2);
+      if (found === undefined) throw error;
+      return found === value;
+    }
+  }
+
+  async function* list(): AsyncGenerator<readonly [nat4: string, value: string]> {
+    let cursor = "0";
+    do {
+      const from = cursor;
+      const [next, keys] = await call("SCAN", (redis) =>
+        redis.scan(from, "MATCH", `${keyPrefix}*`, "COUNT", scanCount),
+      );
+      const nat4s = keys.map(nat4OfKey).filter((nat4) => nat4 !== undefined);
+      const values = await getMany(nat4s);
+      for (const [index, nat4] of nat4s.entries()) {
+        // MGET says nil of a key of another type too; GET tells them apart.
+        const value = values[index] ?? (await get(nat4));
+        if (value !== undefined) yield [nat4, value];
+      }
+      cursor = next;
+    } while (cursor !== "0");
+  }
+
+  async function watch(listener: StoreListener, abort: AbortSignal): Promise<void> {
+    const signal = AbortSignal.any([abort, closing.signal]);
+    while (!signal.aborted) {
+      if ((await trackChanges(target, getMany, listener, signal)) === "refused") {
+        log.info(
+          { store: target.name },
+          "the store refuses CLIENT TRACKING: looking for changes by SCAN instead",
+        );
+        const polling = AbortSignal.any([signal, AbortSignal.timeout(retryTrackingMs)]);
+        await pollChanges({ intervalMs: pollMs, list }, listener, polling);
+      } else await sleep(reconnectMs, signal);
+    }
+  }
+
+  return {
+    name: target.name,
+    connected: connection.connected,
+    get: (nat4) => get(nat4),
+    getMany,
+    claim,
+    release: async (nat4) => (await call("DEL", (redis) => redis.del(keyOf(nat4)))) === 1,
+    list,
+    watch,
+    async close() {
+      closing.abort();
+      connection.close();
+    },
+  };
+}

@@ -1,0 +1,84 @@
+import { Redis } from "ioredis";
+import { keyPrefix, nat4OfKey } from "./codec.ts";
+import { isReplyError, type RedisTarget, redisOptions } from "./redis-connection.ts";
+import type { MappingStore, StoreListener } from "./store.ts";
+
+const heartbeatMs = 1000;
+const batchSize = 500;
+
+/**
+ * One connection's life of server-assisted invalidation (CLIENT TRACKING, broadcasting mode): calls resync when it is in
+ * place, then reports each change. Resolves "lost" when the connection ends or the signal aborts, "refused" when this
+ * server or its access list doesn't allow tracking. Never CONFIG SET, which managed servers refuse.
+ */
+export async function trackChanges(
+  target: RedisTarget,
+  getMany: MappingStore["getMany"],
+  listener: StoreListener,
+  signal: AbortSignal,
+): Promise<"lost" | "refused"> {
+  // ioredis does not surface RESP3 pushes; with RESP2 the connection redirects its invalidations to itself as messages.
+  // Tracking and subscription thus live and die with one socket: neither can fail silently while the other lasts.
+  const redis = new Redis({
+    ...redisOptions(target),
+    protocol: 2,
+    lazyConnect: true,
+    retryStrategy: () => null,
+  });
+  const drop = () => redis.disconnect();
+  redis.on("error", () => {});
+  signal.addEventListener("abort", drop, { once: true });
+  const heartbeat = setInterval(() => {
+    if (redis.status === "ready") redis.ping().catch(drop);
+  }, heartbeatMs);
+  try {
+    if (signal.aborted) return "lost";
+    const ended = new Promise<void>((resolve) => redis.once("end", () => resolve()));
+    await redis.connect();
+    const report = reporter(getMany, listener, drop);
+    redis.on("messageBuffer", (_channel: Buffer, keys: unknown) => report(keys));
+    const id = String(await redis.client("ID"));
+    await redis.call("CLIENT", "TRACKING", "ON", "REDIRECT", id, "BCAST", "PREFIX", keyPrefix);
+    await redis.subscribe("__redis__:invalidate");
+    listener.resync();
+    await ended;
+    return "lost";
+  } catch (error) {
+    return isReplyError(error) && redis.status === "ready" ? "refused" : "lost";
+  } finally {
+    clearInterval(heartbeat);
+    signal.removeEventListener("abort", drop);
+    drop();
+  }
+}
+
+/** Turns invalidated keys into `changed` calls, one batch of reads at a time, so that the newest value comes last. */
+function reporter(getMany: MappingStore["getMany"], listener: StoreListener, giveUp: () => void) {
+  const pending = new Set<string>();
+  let busy = false;
+
+  async function drain(): Promise<void> {
+    busy = true;
+    while (pending.size > 0) {
+      const batch = [...pending].slice(0, batchSize);
+      for (const nat4 of batch) pending.delete(nat4);
+      const values = await getMany(batch);
+      batch.forEach((nat4, index) => {
+        listener.changed(nat4, values[index]);
+      });
+    }
+    busy = false;
+  }
+
+  return (keys: unknown): void => {
+    // FLUSHALL and FLUSHDB invalidate everything at once, said by null.
+    if (!Array.isArray(keys)) listener.resync();
+    else
+      for (const key of keys) {
+        const nat4 = nat4OfKey(String(key));
+        if (nat4 !== undefined) pending.add(nat4);
+      }
+    // A read that failed is a change not reported: a new session begins with a resync.
+    if (!busy && pending.size > 0) drain().catch(giveUp);
+  };
+}

@@ -1,0 +1,94 @@
+import { ipv6ToBytes, isIpv4, isIpv6 } from "../addresses.ts";
+import {
+  bindSocket,
+  checked,
+  close,
+  listen,
+  O_CLOEXEC,
+  O_NONBLOCK,
+  setsockopt,
+  socket,
+} from "../dataplane/syscalls.ts";
+import { Eg46Error } from "../errors.ts";
+import type { DnsSocket, InterfaceFacts } from "./protocol.ts";
+
+const dnsPort = 53;
+const backlog = 511;
+const AF_INET = 2;
+const AF_INET6 = 10;
+const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
+const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
+const SO_BINDTODEVICE = 25;
+const SOL_IP = 0;
+const IP_FREEBIND = 15;
+const IP_TRANSPARENT = 19;
+const SOL_IPV6 = 41;
+const IPV6_V6ONLY = 26;
+const IPV6_TRANSPARENT = 75;
+
+/**
+ * The sockets that DNS interception needs: TCP listeners for any destination address on each internal interface, and
+ * UDP sockets for queries to the gateway's own internal addresses (to any other address they come through the TUN).
+ */
+export function wantedDnsSockets(internal: readonly InterfaceFacts[], ipv6: boolean): DnsSocket[] {
+  const addresses = internal.flatMap((facts) => facts.addresses.map((address) => address.split("/")[0]!));
+  return internal.flatMap(({ name: device }) => [
+    { transport: "tcp", family: 4, device, address: "0.0.0.0" } as const,
+    ...(ipv6 ? [{ transport: "tcp", family: 6, device, address: "::" } as const] : []),
+    ...addresses.filter(isIpv4).map((address) => ({ transport: "udp", family: 4, device, address }) as const),
+    ...addresses.filter(isIpv6).map((address) => ({ transport: "udp", family: 6, device, address }) as const),
+  ]);
+}
+
+/** Opens one; the caller closes the descriptor. Throws EG46_HOST_NETWORK, for one when another process has the port. */
+export function openDnsSocket(wanted: DnsSocket): number {
+  const [domain, type] = [
+    wanted.family === 4 ? AF_INET : AF_INET6,
+    wanted.transport === "tcp" ? SOCK_STREAM : SOCK_DGRAM,
+  ];
+  const fd = checked("socket", socket(domain, type | O_NONBLOCK | O_CLOEXEC, 0));
+  try {
+    const device = Buffer.from(wanted.device);
+    checked("SO_BINDTODEVICE", setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, device.length));
+    const set = (name: string, level: number, option: number) =>
+      checked(name, setsockopt(fd, level, option, int(1), 4));
+    if (wanted.family === 6) set("IPV6_V6ONLY", SOL_IPV6, IPV6_V6ONLY);
+    // A new IPv6 address may still be under duplicate address detection.
+    set("IP_FREEBIND", SOL_IP, IP_FREEBIND);
+    if (wanted.transport === "tcp") {
+      set("SO_REUSEADDR", SOL_SOCKET, SO_REUSEADDR);
+      if (wanted.family === 4) set("IP_TRANSPARENT", SOL_IP, IP_TRANSPARENT);
+      else set("IPV6_TRANSPARENT", SOL_IPV6, IPV6_TRANSPARENT);
+    }
+    const address = socketAddress(wanted.family, wanted.address);
+    checked("bind", bindSocket(fd, address, address.length));
+    if (wanted.transport === "tcp") checked("listen", listen(fd, backlog));
+    return fd;
+  } catch (cause) {
+    close(fd);
+    const what = `${wanted.transport} port ${dnsPort} on ${wanted.device} (${wanted.address})`;
+    const reason =
+      cause instanceof Error && "code" in cause && cause.code === "EADDRINUSE"
+        ? "another process has it"
+        : cause;
+    throw new Eg46Error("EG46_HOST_NETWORK", `cannot serve DNS at ${what}: ${reason}`, { cause });
+  }
+}
+
+/** `struct sockaddr_in` or `sockaddr_in6`: family in host order, port and address in wire order. */
+function socketAddress(family: 4 | 6, address: string): Buffer {
+  const bytes = Buffer.alloc(family === 4 ? 16 : 28);
+  bytes.writeUInt16LE(family === 4 ? AF_INET : AF_INET6, 0);
+  bytes.writeUInt16BE(dnsPort, 2);
+  if (family === 4) bytes.set(address.split(".").map(Number), 4);
+  else bytes.set(ipv6ToBytes(address), 8);
+  return bytes;
+}
+
+function int(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32LE(value);
+  return bytes;
+}

@@ -1,0 +1,81 @@
+import { existsSync } from "node:fs";
+import { ipJson } from "./command.ts";
+import { ourProtocol } from "./items.ts";
+
+/** The part of the host's network configuration that decisions are made from. */
+export interface HostView {
+  readonly links: readonly Link[];
+  /** Unicast routes of the main table, without our own. */
+  readonly routes: readonly Route[];
+}
+
+export interface Link {
+  readonly name: string;
+  readonly mtu: number;
+  readonly up: boolean;
+  /** Global-scope addresses with prefix lengths, in the kernel's order; no failed or tentative ones. */
+  readonly addresses: readonly string[];
+}
+
+export interface Route {
+  readonly family: 4 | 6;
+  /** Prefix, or "default". */
+  readonly to: string;
+  readonly device: string;
+}
+
+export interface IpAddrRow {
+  readonly ifname: string;
+  readonly mtu: number;
+  readonly flags: readonly string[];
+  readonly addr_info?: readonly {
+    readonly local?: string;
+    readonly prefixlen?: number;
+    readonly scope?: string;
+    readonly tentative?: boolean;
+    readonly dadfailed?: boolean;
+  }[];
+}
+
+export interface IpRouteRow {
+  readonly type?: string;
+  readonly dst: string;
+  readonly dev?: string;
+  readonly protocol?: string;
+  readonly nexthops?: readonly { readonly dev?: string }[];
+}
+
+/** False where the kernel has no IPv6 at all: then nothing of ours asks for it. */
+export function hostHasIpv6(): boolean {
+  return existsSync("/proc/net/if_inet6");
+}
+
+export async function readHostView(): Promise<HostView> {
+  const [addresses, routes4, routes6] = await Promise.all([
+    ipJson<IpAddrRow>(["addr"]),
+    ipJson<IpRouteRow>(["-4", "route", "show", "table", "main"]),
+    hostHasIpv6() ? ipJson<IpRouteRow>(["-6", "route", "show", "table", "main"]) : [],
+  ]);
+  return { links: addresses.map(toLink), routes: [...toRoutes(4, routes4), ...toRoutes(6, routes6)] };
+}
+
+export function toLink(row: IpAddrRow): Link {
+  const addresses = (row.addr_info ?? [])
+    .filter(
+      (info) => info.scope === "global" && !info.tentative && !info.dadfailed && info.local !== undefined,
+    )
+    .map((info) => `${info.local}/${info.prefixlen}`);
+  return { name: row.ifname, mtu: row.mtu, up: row.flags.includes("UP"), addresses };
+}
+
+/** A multipath route counts once for each device. */
+export function toRoutes(family: 4 | 6, rows: readonly IpRouteRow[]): Route[] {
+  return rows
+    .filter((row) => (row.type ?? "unicast") === "unicast" && row.protocol !== String(ourProtocol))
+    .flatMap((row) => {
+      const devices = [row.dev, ...(row.nexthops ?? []).map((hop) => hop.dev)].filter(
+        (dev) => dev !== undefined,
+      );
+      return devices.map((device) => ({ family, to: row.dst, device }));
+    });
+}

@@ -1,0 +1,91 @@
+/**
+ * What netd (privileged) and the gateway (unprivileged) say to each other over the IPC channel of the spawn.
+ * The gateway inherits one TUN descriptor per worker and the descriptor channel; both are named in {@link HostFacts}.
+ */
+
+/** What netd found out and set up before the gateway starts; sent again whenever it changes (addresses, MTUs). */
+export interface HostFacts {
+  /** TUN devices, index = worker; `fd` is its number in the gateway process, `uso`: takes UDP super-packets. */
+  readonly tuns: readonly { readonly name: string; readonly fd: number; readonly uso: boolean }[];
+  /** Prefixes that Pods' sources must belong to. */
+  readonly internalNets: readonly string[];
+  readonly internal: readonly InterfaceFacts[];
+  readonly external: readonly InterfaceFacts[];
+  /** Ports that automap may use: no socket of the host, not its ephemeral range. Inclusive. Absent: there are none. */
+  readonly automapPorts?: readonly [first: number, last: number] | undefined;
+  /** Where the descriptors of `dns-sockets` messages arrive (`receiveDescriptors` of src/dataplane/descriptor-passing.ts). */
+  readonly descriptorChannel: number;
+}
+
+/** A socket that netd opened for DNS on port 53. TCP ones listen already and accept for any destination address. */
+export interface DnsSocket {
+  readonly transport: "tcp" | "udp";
+  readonly family: 4 | 6;
+  /** The internal interface that it is bound to: nobody reaches it from elsewhere. */
+  readonly device: string;
+  /** The gateway's own address, or the wildcard address (`0.0.0.0`, `::`) with TCP. */
+  readonly address: string;
+}
+
+export interface InterfaceFacts {
+  readonly name: string;
+  readonly mtu: number;
+  /** Global-scope addresses with prefix lengths, `10.0.0.1/24`, in the kernel's order. */
+  readonly addresses: readonly string[];
+}
+
+/** The whole desired network state; netd makes the difference to what is there, guard first, each step undoable. */
+export interface NetworkPlan {
+  /** Pods are spread over the first n TUNs by source address. */
+  readonly workers: number;
+  /** DNS46 pool prefixes: they reach the TUN even from inside an internal network. */
+  readonly natSubnets: readonly string[];
+  /** Return traffic: host routes to the worker's TUN, and neighbour proxies on the external interfaces. */
+  readonly snatPool: readonly { readonly address: string; readonly worker: number }[];
+  /** Return traffic to an address of the host itself: destination rewritten to an alias that is routed to the TUN. */
+  readonly automap: readonly AutomapRoute[];
+  /** Take over TCP port 53 of the internal side. (UDP port 53 arrives through the TUN.) */
+  readonly dnsIntercept: boolean;
+}
+
+export interface AutomapRoute {
+  readonly address: string;
+  readonly alias: string;
+  readonly worker: number;
+  readonly ports: readonly [first: number, last: number];
+}
+
+export type ToGateway =
+  | { readonly type: "start"; readonly facts: HostFacts; readonly options: GatewayOptions }
+  | { readonly type: "facts"; readonly facts: HostFacts }
+  /**
+   * The whole set of DNS sockets, replacing the set before: open these, then close the old ones. When it isn't empty,
+   * one message with as many descriptors in the same order already waits in the descriptor channel. Sent before the
+   * 'planned' of a plan whose `dnsIntercept` needs it, and again when internal addresses change.
+   */
+  | { readonly type: "dns-sockets"; readonly sockets: readonly DnsSocket[] }
+  /** Answer to a plan; `error` is the text of the step that failed (earlier steps of the plan are undone). */
+  | { readonly type: "planned"; readonly id: number; readonly error?: string }
+  | { readonly type: "stop" };
+
+export type ToNetd =
+  | { readonly type: "plan"; readonly id: number; readonly plan: NetworkPlan }
+  /** Packets and DNS are served. */
+  | { readonly type: "ready"; readonly line: string }
+  /**
+   * The gateway cannot start. Before the first 'ready' netd prints the text, undoes what it set up and exits 1; after it
+   * (a respawned gateway) netd keeps traffic refused and tries again.
+   */
+  | { readonly type: "fatal"; readonly text: string };
+
+/** `egress46 run` options after validation; everything the gateway process needs to know. */
+export interface GatewayOptions {
+  readonly files: readonly string[];
+  readonly store: string;
+  readonly redisCert?: string | undefined;
+  readonly redisKey?: string | undefined;
+  readonly redisCa?: string | undefined;
+  readonly workers: number;
+  readonly admin: string;
+  readonly logLevel: string;
+}

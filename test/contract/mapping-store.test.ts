@@ -1,0 +1,150 @@
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { numberToIpv4 } from "../../src/addresses.ts";
+import { encodeValue, keyOf, keyPrefix } from "../../src/mappings/codec.ts";
+import type { MappingStore } from "../../src/mappings/store.ts";
+import { needs } from "../support/exec.ts";
+import { lmdbLab, redisLab, type StoreLab, until } from "../support/mapping-stores.ts";
+
+const value = "00010000000000000000000000022002::10:20:2:206";
+const unavailable = { code: "EG46_STORE_UNAVAILABLE" };
+
+/** `config` of the last: a server whose access list forbids tracking, as some managed ones do. */
+const labs: Record<string, { needs: string[]; start: () => Promise<StoreLab> }> = {
+  lmdb: { needs: [], start: lmdbLab },
+  redis: { needs: ["redis-server"], start: redisLab },
+  "redis, TLS with client certificates": {
+    needs: ["redis-server", "openssl"],
+    start: () => redisLab({ tls: true }),
+  },
+  "redis without CLIENT TRACKING": {
+    needs: ["redis-server"],
+    start: () => redisLab({ config: ["user default on nopass ~* &* +@all -client|tracking"] }),
+  },
+};
+
+async function listed(store: MappingStore): Promise<Map<string, string>> {
+  const all = new Map<string, string>();
+  for await (const [nat4, text] of store.list()) all.set(nat4, text);
+  return all;
+}
+
+function watched(store: MappingStore) {
+  const abort = new AbortController();
+  const seen = new Map<string, string | undefined>();
+  const state = { resyncs: 0 };
+  const done = store.watch(
+    {
+      changed: (nat4, text) => void seen.set(nat4, text),
+      resync: () => void state.resyncs++,
+    },
+    abort.signal,
+  );
+  return { seen, state, done, abort };
+}
+
+for (const [name, lab] of Object.entries(labs)) {
+  describe(`mapping store: ${name}`, needs(...lab.needs), () => {
+    let place: StoreLab;
+    let store: MappingStore;
+    before(async () => {
+      place = await lab.start();
+      store = await place.open();
+    });
+    after(async () => {
+      await store?.close();
+      await place?.stop();
+    });
+
+    test("claim creates, then refuses; get, getMany and list agree; release deletes once", async () => {
+      assert.equal(await store.get("10.0.0.1"), undefined);
+      assert.equal(await store.claim("10.0.0.1", value), true);
+      assert.equal(await store.claim("10.0.0.1", encodeValue("2001:db8::1")), false);
+      assert.equal(await store.get("10.0.0.1"), value);
+      assert.deepEqual(await store.getMany(["10.0.0.2", "10.0.0.1"]), [undefined, value]);
+      assert.deepEqual(await store.getMany([]), []);
+      assert.deepEqual([...(await listed(store))], [["10.0.0.1", value]]);
+      assert.equal(await store.release("10.0.0.1"), true);
+      assert.equal(await store.release("10.0.0.1"), false);
+      assert.equal(await store.get("10.0.0.1"), undefined);
+    });
+
+    test("keys and values are the specification's, byte for byte, both ways", async () => {
+      await store.claim("10.144.175.220", value);
+      assert.equal(await place.foreignGet("0073c3b6eft_dns4610.144.175.220"), value);
+      await place.foreignSet("0073c3b6eft_dns4610.144.175.221", "any text at all");
+      assert.equal(await store.get("10.144.175.221"), "any text at all");
+      await store.release("10.144.175.220");
+      await store.release("10.144.175.221");
+    });
+
+    test("keys that are not ours are not listed", async () => {
+      const others = [
+        keyPrefix,
+        `${keyPrefix}10.0.0`,
+        `${keyPrefix}10.0.0.01`,
+        "0073c3b6eft_dns45",
+        "x10.0.0.1",
+      ];
+      for (const key of others) await place.foreignSet(key, value);
+      assert.deepEqual([...(await listed(store))], []);
+      for (const key of others) await place.foreignDelete(key);
+    });
+
+    test("list pages through 3500 entries", async () => {
+      const addresses = Array.from({ length: 3500 }, (_, index) => numberToIpv4(0x0a010000 + index));
+      await Promise.all(addresses.map((nat4) => store.claim(nat4, value)));
+      assert.deepEqual([...(await listed(store)).keys()].sort(), addresses.sort());
+      await Promise.all(addresses.map((nat4) => store.release(nat4)));
+    });
+
+    test("two clients claim the same 100 addresses at once: one wins each", async () => {
+      const other = await place.open();
+      try {
+        for (let index = 0; index < 100; index++) {
+          const nat4 = numberToIpv4(0x0a020000 + index);
+          const values = [encodeValue("2001:db8::a"), encodeValue("2001:db8::b")] as const;
+          const won = await Promise.all([store.claim(nat4, values[0]), other.claim(nat4, values[1])]);
+          assert.deepEqual([...won].sort(), [false, true]);
+          assert.equal(await store.get(nat4), won[0] ? values[0] : values[1]);
+          await store.release(nat4);
+        }
+      } finally {
+        await other.close();
+      }
+    });
+
+    test("watch: resync when in place, then changes by others and by ourselves within a second", async () => {
+      const watch = watched(store);
+      await until("resync", () => watch.state.resyncs === 1);
+      const key = keyOf("10.3.0.1");
+      await place.foreignSet(key, value);
+      assert.ok((await until("set", () => watch.seen.get("10.3.0.1") === value)) < 1000);
+      await place.foreignDelete(key);
+      const gone = () => watch.seen.has("10.3.0.1") && watch.seen.get("10.3.0.1") === undefined;
+      assert.ok((await until("deletion", gone)) < 1000);
+      await place.foreignSet(key, encodeValue("2001:db8::2"));
+      assert.ok(
+        (await until("new set", () => watch.seen.get("10.3.0.1") === encodeValue("2001:db8::2"))) < 1000,
+      );
+      await store.release("10.3.0.1");
+      assert.ok((await until("own deletion", gone)) < 1000);
+      watch.abort.abort();
+      await watch.done;
+      assert.equal(watch.state.resyncs, 1);
+    });
+
+    test("close ends the watch, afterwards every call rejects; close again is harmless", async () => {
+      const other = await place.open();
+      const watch = watched(other);
+      await until("resync", () => watch.state.resyncs === 1);
+      await other.close();
+      await watch.done;
+      assert.equal(other.connected(), false);
+      await assert.rejects(other.get("10.0.0.1"), unavailable);
+      await assert.rejects(other.claim("10.0.0.1", value), unavailable);
+      await assert.rejects(listed(other), unavailable);
+      await other.close();
+    });
+  });
+}

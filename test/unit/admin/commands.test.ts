@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { type Admin, createAdmin } from "../../../src/admin/server.ts";
+import { createLogger } from "../../../src/log.ts";
+import { version } from "../../../src/version.ts";
+import { sampleView } from "./sample-view.ts";
+
+interface Outcome {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const executables = { egress46: "main.js", tmctl: "tmctl.js" };
+
+/** Runs a compiled executable; `ADMIN` in the arguments stands for the address of a live admin API. */
+function run(executable: keyof typeof executables, args: readonly string[], admin: Admin): Promise<Outcome> {
+  const script = fileURLToPath(new URL(`../../../src/${executables[executable]}`, import.meta.url));
+  const filled = args.map((arg) => (arg === "ADMIN" ? admin.address : arg));
+  return new Promise((resolve) => {
+    execFile(process.execPath, [script, ...filled], (error, stdout, stderr) =>
+      resolve({ status: error === null ? 0 : Number(error.code), stdout, stderr }),
+    );
+  });
+}
+
+const specifiedLine = [
+  "-f",
+  "/var/tmstat/blade/tmm0",
+  "virtual_server_stat",
+  "-s",
+  "name,serverside.tot_conns",
+];
+const specifiedTable = `name              serverside.tot_conns
+----------------- --------------------
+egress-ipv4-nat46                   19
+egress-dns-ipv4                     12
+`;
+
+// biome-ignore format: a matrix of command lines
+const runs: readonly { command: keyof typeof executables; args: readonly string[]; status: number; stdout?: string | RegExp; stderr?: string | RegExp }[] = [
+  { command: "tmctl", args: [...specifiedLine, "--admin", "ADMIN"], status: 0, stdout: specifiedTable, stderr: "" },
+  { command: "egress46", args: ["tmctl", ...specifiedLine, "--admin", "ADMIN"], status: 0, stdout: specifiedTable, stderr: "" },
+  { command: "tmctl", args: ["-f", "/no/such/path", "virtual_server_stat", "-s", "name", "--admin", "ADMIN"], status: 0, stdout: /^name\n-{17}\negress-/ },
+  { command: "tmctl", args: ["--version"], status: 0, stdout: `${version}\n` },
+  { command: "tmctl", args: [], status: 2, stdout: "", stderr: /missing required argument 'table'/ },
+  { command: "tmctl", args: ["nothing_stat"], status: 2, stdout: "", stderr: /EG46_USAGE: no table 'nothing_stat'/ },
+  { command: "tmctl", args: ["virtual_server_stat", "-s", "nothing"], status: 2, stdout: "", stderr: /has no column 'nothing'; there are: name, / },
+  { command: "tmctl", args: ["virtual_server_stat", "--admin", "127.0.0.1:1"], status: 1, stdout: "", stderr: /^EG46_ADMIN_UNREACHABLE: .*127\.0\.0\.1:1 \(ECONNREFUSED\)\n {2}traffic: .*\n {2}remedy: / },
+  { command: "tmctl", args: ["virtual_server_stat", "--admin", "nonsense"], status: 2, stdout: "", stderr: /EG46_USAGE: 'nonsense' is not an address/ },
+  { command: "egress46", args: ["--help"], status: 0, stdout: /egress46 lab[\s\S]*egress46 run -f[\s\S]*egress46 status/, stderr: "" },
+  { command: "egress46", args: ["--version"], status: 0, stdout: `${version}\n` },
+  { command: "egress46", args: [], status: 2, stdout: "", stderr: /The three most useful command lines/ },
+  { command: "egress46", args: ["frobnicate"], status: 2, stdout: "", stderr: /unknown command 'frobnicate'/ },
+  { command: "egress46", args: ["drops", "--nothing"], status: 2, stdout: "", stderr: /unknown option '--nothing'/ },
+  { command: "egress46", args: ["drops", "-o", "xml"], status: 2, stdout: "", stderr: /Allowed choices are text, json/ },
+  { command: "egress46", args: ["drops", "--admin", "127.0.0.1:1"], status: 1, stdout: "", stderr: /EG46_ADMIN_UNREACHABLE/ },
+  {
+    command: "egress46", args: ["drops", "--admin", "ADMIN"], status: 0,
+    stdout:
+`reason       packets meaning
+------------ ------- -----------------------------------
+bad-checksum       7 The IPv4 header checksum is wrong
+ttl-expired        2 The packet's hop limit ran out here
+`,
+  },
+  {
+    command: "egress46", args: ["drops", "--all", "--admin", "ADMIN"], status: 0,
+    stdout: /bad-checksum +7 .*\nttl-expired +2 .*\nno-snat +0 No SNAT address and port was free\n$/,
+  },
+  { command: "egress46", args: ["drops", "-o", "json", "--admin", "ADMIN"], status: 0, stdout: /^\{\n {2}"drops": \[\n {4}\{\n {6}"reason": "bad-checksum"/ },
+  { command: "egress46", args: ["status", "--admin", "ADMIN"], status: 0, stdout: /^gateway {5}egress46 \d[\s\S]*\nhealth {6}ok\negress {6}a\/egress\n[\s\S]*\nDNS46 pool {2}5 of 254/ },
+  { command: "egress46", args: ["status", "-o", "json", "--admin", "ADMIN"], status: 0, stdout: /"state": "active"/ },
+];
+
+test("commands: output and exit status", async (t) => {
+  const admin = await createAdmin(sampleView(), { listen: "127.0.0.1:0", log: createLogger("silent") });
+  for (const { command, args, ...wanted } of runs)
+    await t.test(`${command} ${args.join(" ")} → ${wanted.status}`, async () => {
+      const found = await run(command, args, admin);
+      assert.equal(found.status, wanted.status, found.stderr);
+      for (const stream of ["stdout", "stderr"] as const) {
+        const text = wanted[stream];
+        if (text instanceof RegExp) assert.match(found[stream], text);
+        else if (text !== undefined) assert.equal(found[stream], text);
+      }
+    });
+  await admin.close();
+});

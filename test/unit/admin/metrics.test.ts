@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createMetrics } from "../../../src/admin/metrics.ts";
+import { version } from "../../../src/version.ts";
+import { sampleView } from "./sample-view.ts";
+
+function samples(text: string): string[] {
+  return text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+}
+
+test("metrics: every family reads the view", async () => {
+  assert.deepEqual(samples(await createMetrics(sampleView()).metrics()), [
+    'egress46_drops_total{reason="ttl-expired"} 2',
+    'egress46_drops_total{reason="no-snat"} 0',
+    'egress46_drops_total{reason="bad-checksum"} 7',
+    'egress46_connections_total{virtual_server="egress-ipv4-nat46"} 19',
+    'egress46_connections_total{virtual_server="egress-dns-ipv4"} 12',
+    'egress46_connections{virtual_server="egress-ipv4-nat46"} 4',
+    'egress46_connections{virtual_server="egress-dns-ipv4"} 0',
+    'egress46_packets_total{direction="out"} 5',
+    'egress46_packets_total{direction="in"} 3',
+    'egress46_bytes_total{direction="out"} 700',
+    'egress46_bytes_total{direction="in"} 300',
+    "egress46_sessions 4",
+    "egress46_mappings 6",
+    "egress46_mappings_malformed 1",
+    "egress46_dns46_pool_size 254",
+    "egress46_dns46_pool_used 5",
+    "egress46_store_connected 1",
+    "egress46_dns_questions_total 12",
+    "egress46_dns_synthesized_total 6",
+    'egress46_dns_responses_total{rcode="NOERROR"} 10',
+    'egress46_dns_responses_total{rcode="NXDOMAIN"} 2',
+    'egress46_dns_failures_total{reason="timeout"} 1',
+    "egress46_start_time_seconds 1767323045",
+    `egress46_build_info{version="${version}",node="${process.version}"} 1`,
+  ]);
+});
+
+test("metrics: a second scrape shows the view as it is then, without what is gone", async () => {
+  let drops = [{ reason: "a", description: "", count: 5 }];
+  const metrics = createMetrics(sampleView({ drops: () => drops }));
+  await metrics.metrics();
+  drops = [{ reason: "b", description: "", count: 6 }];
+  const found = samples(await metrics.metrics()).filter((line) => line.startsWith("egress46_drops_total"));
+  assert.deepEqual(found, ['egress46_drops_total{reason="b"} 6']);
+});
+
+test("metrics: two registries in one process do not meet", async () => {
+  const one = createMetrics(sampleView({ sessions: () => 1 }));
+  const two = createMetrics(sampleView({ sessions: () => 2 }));
+  assert.match(await one.metrics(), /^egress46_sessions 1$/m);
+  assert.match(await two.metrics(), /^egress46_sessions 2$/m);
+});

@@ -1,0 +1,53 @@
+import type { GatewayView } from "../../../src/admin/view.ts";
+
+/** A view with a value of every kind; each test replaces what it is about. */
+export function sampleView(replaced: Partial<GatewayView> = {}): GatewayView {
+  return {
+    health: () => ({ ok: true, reasons: [] }),
+    virtualServers: () => [
+      { name: "egress-ipv4-nat46", totalConnections: 19, currentConnections: 4 },
+      { name: "egress-dns-ipv4", totalConnections: 12, currentConnections: 0 },
+    ],
+    drops: () => [
+      { reason: "ttl-expired", description: "The packet's hop limit ran out here", count: 2 },
+      { reason: "no-snat", description: "No SNAT address and port was free", count: 0 },
+      { reason: "bad-checksum", description: "The IPv4 header checksum is wrong", count: 7 },
+    ],
+    packets: () => [
+      { direction: "out", packets: 5, bytes: 700 },
+      { direction: "in", packets: 3, bytes: 300 },
+    ],
+    sessions: () => 4,
+    dns: () => ({
+      questions: 12,
+      responses: { NOERROR: 10, NXDOMAIN: 2 },
+      synthesized: 6,
+      failures: { timeout: 1 },
+    }),
+    mappings: () => ({
+      known: 6,
+      malformed: 1,
+      poolSize: 254,
+      poolUsed: 5,
+      storeConnected: true,
+      store: "lmdb:/var/lib/egress46",
+    }),
+    async *listMappings() {
+      yield {
+        nat4: "10.244.50.1",
+        host6: "2001:db8::1",
+        raw: "0001000000000000000000000002" + "2001:db8::1",
+      };
+      yield { nat4: "10.244.50.2", host6: undefined, raw: "junk" };
+    },
+    status: () => ({
+      state: "active",
+      notes: ["F5SPKEgress b/other is ignored: a/egress is older"],
+      problems: [],
+      egress: "a/egress",
+      workers: 2,
+      startedAt: "2026-01-02T03:04:05.000Z",
+    }),
+    ...replaced,
+  };
+}

@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { formatDrops, sortDrops } from "../../../src/cli/drops.ts";
+import { formatStatus, formatUptime } from "../../../src/cli/status.ts";
+import { sampleView } from "./sample-view.ts";
+
+const uptimes = [
+  [0, "0 s"],
+  [59, "59 s"],
+  [60, "1 min 0 s"],
+  [3_725, "1 h 2 min"],
+  [86_400, "1 d 0 h"],
+  [90_061, "1 d 1 h"],
+] as const;
+
+for (const [seconds, wanted] of uptimes)
+  test(`uptime: ${seconds} s → ${wanted}`, () => assert.equal(formatUptime(seconds), wanted));
+
+const base = {
+  version: "1.2.3",
+  ...sampleView().status(),
+  uptimeSeconds: 61,
+  health: { ok: true, reasons: [] },
+  store: { name: "lmdb:/x", connected: true },
+  mappings: { known: 6, malformed: 1, poolSize: 254, poolUsed: 5 },
+  sessions: 4,
+  dns: sampleView().dns(),
+};
+
+test("status text: active", () => {
+  assert.equal(
+    formatStatus(base),
+    `gateway     egress46 1.2.3, up 1 min 1 s, 2 workers
+health      ok
+egress      a/egress
+state       active: Pods' traffic leaves from the chosen addresses
+notes       F5SPKEgress b/other is ignored: a/egress is older
+store       lmdb:/x, connected
+mappings    6 known, 1 malformed
+DNS46 pool  5 of 254 addresses used
+sessions    4
+DNS         12 questions, 6 answers with an A record made from AAAA`,
+  );
+});
+
+test("status text: waiting, not healthy, store away, no DNS46", () => {
+  const waiting = {
+    ...base,
+    state: "waiting",
+    reason: "SNAT pool 'egress_snatpool' is not there",
+    notes: [],
+    problems: ["pool.yaml:4: spec.name: expected a string", "pool.yaml:9: spec: unknown field"],
+    workers: 1,
+    health: { ok: false, reasons: ["the mapping store is away"] },
+    store: { name: "redis://store:6379", connected: false },
+    mappings: { known: 0, malformed: 0, poolSize: 0, poolUsed: 0 },
+  } as const;
+  assert.equal(
+    formatStatus(waiting),
+    `gateway     egress46 1.2.3, up 1 min 1 s, 1 worker
+health      not serving
+            the mapping store is away
+egress      a/egress
+state       waiting: Pods' traffic is refused until what it names is there
+            SNAT pool 'egress_snatpool' is not there
+problems    pool.yaml:4: spec.name: expected a string
+            pool.yaml:9: spec: unknown field
+store       redis://store:6379, NOT connected
+mappings    0 known, 0 malformed
+sessions    4
+DNS         12 questions, 6 answers with an A record made from AAAA`,
+  );
+});
+
+test("drops text: nothing dropped", () => {
+  const none = sampleView()
+    .drops()
+    .map((drop) => ({ ...drop, count: 0 }));
+  assert.equal(
+    formatDrops(sortDrops(none, false)),
+    "No packet was dropped. (--all lists the reasons there are.)",
+  );
+  assert.deepEqual(
+    sortDrops(none, true).map(({ reason }) => reason),
+    ["bad-checksum", "no-snat", "ttl-expired"],
+  );
+});

@@ -1,0 +1,211 @@
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { pino } from "pino";
+import { bytesToIpv6, numberToIpv4 } from "../../src/addresses.ts";
+import type { MappingSink } from "../../src/engine/mapping-sink.ts";
+import { encodeValue, keyOf } from "../../src/mappings/codec.ts";
+import { createMappings, type Mappings } from "../../src/mappings/mappings.ts";
+import type { MappingStore } from "../../src/mappings/store.ts";
+import { lmdbLab, quiet, type StoreLab, until } from "../support/mapping-stores.ts";
+
+/** A sink that remembers what an engine would hold; `fail` makes the next install reject. */
+function recorder() {
+  const held = new Map<string, string>();
+  const sink: MappingSink & { held: typeof held; installs: number; fail: boolean } = {
+    held,
+    installs: 0,
+    fail: false,
+    async install(nat4, host6) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      if (sink.fail) throw new Error("engine stopped");
+      sink.installs++;
+      held.set(numberToIpv4(nat4), bytesToIpv6(host6));
+    },
+    async remove(nat4) {
+      held.delete(numberToIpv4(nat4));
+    },
+  };
+  return sink;
+}
+
+/** Counts round trips. */
+function counting(store: MappingStore) {
+  const calls = { get: 0, getMany: 0, claim: 0 };
+  const counted: MappingStore = {
+    ...store,
+    get(nat4) {
+      calls.get++;
+      return store.get(nat4);
+    },
+    getMany(nat4s) {
+      calls.getMany++;
+      return store.getMany(nat4s);
+    },
+    claim(nat4, value) {
+      calls.claim++;
+      return store.claim(nat4, value);
+    },
+  };
+  return { calls, counted };
+}
+
+const outside = "10.144.175.220";
+
+describe("mappings on LMDB", () => {
+  let lab: StoreLab;
+  let store: MappingStore;
+  let mappings: Mappings;
+  const sink = recorder();
+  const logged: { code: string; nat4: string }[] = [];
+  let calls: ReturnType<typeof counting>["calls"];
+  before(async () => {
+    lab = await lmdbLab();
+    store = await lab.open();
+    await store.claim(outside, encodeValue("2002::10:20:2:206"));
+    await store.claim("10.9.0.200", "rubbish");
+    const wrapped = counting(store);
+    calls = wrapped.calls;
+    const log = pino(
+      { level: "warn", base: null },
+      { write: (line: string) => void logged.push(JSON.parse(line)) },
+    );
+    mappings = createMappings({ store: wrapped.counted, sink, log });
+  });
+  after(async () => {
+    await mappings?.close();
+    await store?.close();
+    await lab?.stop();
+  });
+
+  test("start loads everything, counts what is malformed and names it once", async () => {
+    mappings.setPool({ subnet: "10.9.0.0/24", reserved: 0 });
+    await mappings.start();
+    assert.deepEqual([...sink.held], [[outside, "2002::10:20:2:206"]]);
+    assert.deepEqual(mappings.status(), {
+      known: 1,
+      malformed: 1,
+      poolSize: 254,
+      poolUsed: 1,
+      storeConnected: true,
+      store: store.name,
+    });
+    assert.deepEqual(mappings.list(), [
+      { nat4: "10.9.0.200", host6: undefined },
+      { nat4: outside, host6: "2002::10:20:2:206" },
+    ]);
+    assert.deepEqual(
+      logged.map(({ code, nat4 }) => [code, nat4]),
+      [["EG46_STORE_VALUE", "10.9.0.200"]],
+    );
+  });
+
+  test("mapHost: claimed, stored, in the engine before the answer; then without a round trip", async () => {
+    const [one, two] = await Promise.all([
+      mappings.mapHost("2001:db8::1"),
+      mappings.mapHost("2001:DB8:0::1"),
+    ]);
+    assert.equal(one.kind, "mapped");
+    assert.deepEqual(two, one);
+    assert.equal(calls.claim, 1);
+    const nat4 = one.kind === "mapped" ? one.nat4 : "";
+    assert.equal(sink.held.get(nat4), "2001:db8::1");
+    assert.equal(await store.get(nat4), encodeValue("2001:db8::1"));
+    const before = { ...calls };
+    assert.deepEqual(await mappings.mapHost("2001:db8:0:0::1"), one);
+    assert.deepEqual(calls, before);
+    assert.equal(mappings.status().poolUsed, 2);
+  });
+
+  test("mapHost of a host mapped by hand outside the pool answers with that", async () => {
+    assert.deepEqual(await mappings.mapHost("2002::10:20:2:206"), { kind: "mapped", nat4: outside });
+  });
+
+  for (const text of ["::ffff:1.2.3.4", "fe80::1", "ff02::1", "::1", "nonsense"])
+    test(`mapHost(${text}) is refused`, () => assert.rejects(mappings.mapHost(text), TypeError));
+
+  test("an entry added, changed and removed by another process reaches the engine within a second", async () => {
+    await lab.foreignSet(keyOf("10.200.0.1"), encodeValue("2001:db8::a"));
+    assert.ok((await until("added", () => sink.held.get("10.200.0.1") === "2001:db8::a")) < 1000);
+    await lab.foreignDelete(keyOf("10.200.0.1"));
+    assert.ok((await until("removed", () => !sink.held.has("10.200.0.1"))) < 1000);
+    await lab.foreignSet(keyOf("10.200.0.1"), encodeValue("2001:db8::b"));
+    assert.ok((await until("other host", () => sink.held.get("10.200.0.1") === "2001:db8::b")) < 1000);
+  });
+
+  test("a good entry replaced by rubbish leaves the engine; the rubbish stays stored", async () => {
+    await lab.foreignDelete(keyOf("10.200.0.1"));
+    await lab.foreignSet(keyOf("10.200.0.1"), "rubbish");
+    await until("counted", () => mappings.status().malformed === 2);
+    assert.equal(sink.held.has("10.200.0.1"), false);
+    assert.equal(await store.get("10.200.0.1"), "rubbish");
+  });
+
+  test("lookup: found and installed; absent ones are remembered for a moment, outside ones never asked", async () => {
+    await store.claim("10.9.0.7", encodeValue("2001:db8::7"));
+    assert.deepEqual(await Promise.all([mappings.lookup("10.9.0.7"), mappings.lookup("10.9.0.7")]), [
+      "2001:db8::7",
+      "2001:db8::7",
+    ]);
+    assert.equal(sink.held.get("10.9.0.7"), "2001:db8::7");
+    const before = calls.get;
+    assert.equal(await mappings.lookup("10.9.0.8"), undefined);
+    assert.equal(await mappings.lookup("10.9.0.8"), undefined);
+    assert.equal(await mappings.lookup("8.8.8.8"), undefined);
+    assert.equal(await mappings.lookup("10.9.0.200"), undefined);
+    assert.equal(calls.get, before + 2);
+    await store.claim("10.9.0.8", encodeValue("2001:db8::8"));
+    await until("seen", async () => (await mappings.lookup("10.9.0.8")) === "2001:db8::8", 1000);
+  });
+
+  test("an install that the engine refuses fails the call, and the next call tries again", async () => {
+    sink.fail = true;
+    await assert.rejects(mappings.mapHost("2001:db8::99"), /engine stopped/);
+    sink.fail = false;
+    const mapped = await mappings.mapHost("2001:db8::99");
+    assert.equal(mapped.kind === "mapped" && sink.held.get(mapped.nat4), "2001:db8::99");
+  });
+
+  test("a smaller pool keeps what was handed out; without a pool only known hosts are mapped", async () => {
+    const known = await mappings.mapHost("2001:db8::1");
+    mappings.setPool({ subnet: "10.10.0.0/30", reserved: 1 });
+    assert.deepEqual(await mappings.mapHost("2001:db8::1"), known);
+    assert.deepEqual(await mappings.mapHost("2001:db8::51"), { kind: "mapped", nat4: "10.10.0.2" });
+    assert.deepEqual(await mappings.mapHost("2001:db8::52"), { kind: "exhausted" });
+    mappings.setPool(undefined);
+    assert.deepEqual(await mappings.mapHost("2001:db8::1"), known);
+    assert.deepEqual(await mappings.mapHost("2001:db8::53"), { kind: "exhausted" });
+    assert.throws(() => mappings.setPool({ subnet: "rubbish", reserved: 0 }), TypeError);
+  });
+
+  test("an answer that is out of date before it is installed is asked for again", async () => {
+    await mappings.close();
+    const late = recorder();
+    const host6 = "2001:db8::70";
+    let stale: string | undefined;
+    // While the window is read, another gateway claims for our host, and an operator deletes that at once.
+    const racing: MappingStore = {
+      ...store,
+      async getMany(nat4s) {
+        if (stale !== undefined) return store.getMany(nat4s);
+        stale = nat4s[5]!;
+        await store.claim(stale, encodeValue(host6));
+        const values = await store.getMany(nat4s);
+        const known = () => fresh.list().some(({ nat4 }) => nat4 === stale);
+        await until("the claim seen", known);
+        await store.release(stale);
+        await until("the deletion seen", () => !known());
+        return values;
+      },
+    };
+    const fresh = createMappings({ store: racing, sink: late, log: quiet });
+    fresh.setPool({ subnet: "10.11.0.0/24", reserved: 0 });
+    await fresh.start();
+    const answer = await fresh.mapHost(host6);
+    const nat4 = answer.kind === "mapped" ? answer.nat4 : "";
+    assert.notEqual(nat4, stale);
+    assert.equal(await store.get(nat4), encodeValue(host6));
+    assert.equal(late.held.get(nat4), host6);
+    assert.equal(late.held.has(stale!), false);
+    await fresh.close();
+  });
+});
