@@ -4,8 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { checkNode, command, fail, installPackages, root } from "./ready.mjs";
+import { checkNode, command, fail, installPackages, isMain, root } from "./ready.mjs";
 
 const executables = ["dist/src/main.js", "dist/src/tmctl.js"];
 const generators = [
@@ -70,7 +69,7 @@ function committed(file) {
   return spawnSync("git", ["show", `:${file}`], { cwd: root, encoding: "utf8", maxBuffer: 1 << 26 }).stdout;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+if (isMain(import.meta.url)) {
   checkNode();
   installPackages();
   build();

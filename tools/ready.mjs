@@ -4,7 +4,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("..", import.meta.url));
@@ -40,14 +40,18 @@ export function command(program, args) {
   );
 }
 
+/** Whether the module of that URL is what Node was started with, be it through a symbolic link. */
+export function isMain(url) {
+  return realpathSync(process.argv[1]) === fileURLToPath(url);
+}
+
 export function fail(text, code) {
   console.error(text);
   process.exit(code || 1);
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+if (isMain(import.meta.url)) {
   checkNode();
   installPackages();
-  const { build } = await import("./build.mjs");
-  build();
+  command(process.execPath, ["tools/build.mjs"]);
 }

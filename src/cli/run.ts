@@ -8,9 +8,9 @@ import { runNetd } from "../netd/main.ts";
 
 interface RunFlags {
   readonly file: string[];
-  readonly internal: string[];
-  readonly internalNet: string[];
-  readonly external: string[];
+  readonly internal?: string[];
+  readonly internalNet?: string[];
+  readonly external?: string[];
   readonly store?: string;
   readonly redisCert?: string;
   readonly redisKey?: string;
@@ -18,7 +18,7 @@ interface RunFlags {
   readonly workers: number;
   readonly admin: string;
   readonly logLevel: LogLevel;
-  readonly cleanup: boolean;
+  readonly cleanup?: boolean;
 }
 
 /** Worker n has routing table 4600 + n; and no host has more cores to give. */
@@ -48,14 +48,12 @@ export function registerRun(program: Command): void {
     .option(
       "--internal <interface...>",
       "where Pods' traffic comes in (default: what leads to --internal-net)",
-      [],
     )
     .option(
       "--internal-net <cidr...>",
       "Pods' sources (default: all networks on and behind the internal interfaces)",
-      [],
     )
-    .option("--external <interface...>", "the way out (default: the interfaces of the default routes)", [])
+    .option("--external <interface...>", "the way out (default: the interfaces of the default routes)")
     .option(
       "--store <url>",
       "mappings: lmdb:DIR, redis://HOST or rediss://HOST (default: an LMDB folder in /var/lib/egress46)",
@@ -71,18 +69,17 @@ export function registerRun(program: Command): void {
     .option(
       "--cleanup",
       "remove rules, routes, devices and the guard at a stop: Pods' traffic is no longer refused",
-      false,
     )
     .addHelpText("after", help)
     .action(async (flags: RunFlags) => {
       const code = await runNetd(
         {
           topology: {
-            internal: flags.internal,
-            internalNets: flags.internalNet.map(checkedCidr),
-            external: flags.external,
+            internal: flags.internal ?? [],
+            internalNets: (flags.internalNet ?? []).map(checkedCidr),
+            external: flags.external ?? [],
           },
-          cleanup: flags.cleanup,
+          cleanup: flags.cleanup ?? false,
           gateway: {
             files: flags.file,
             store: checkedStore(flags.store ?? defaultStore()),

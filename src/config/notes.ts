@@ -35,6 +35,7 @@ const notSupported: Readonly<Record<Resource["kind"], Readonly<Record<string, st
     nat64Enabled: "IPv6 Pods do not reach IPv4 hosts",
     nat64Ipv6Subnet: "IPv6 Pods do not reach IPv4 hosts",
     maxTmmReplicas: "every gateway uses the whole dnsNat46Ipv4Subnet and shares the mapping store",
+    dnsRateLimit: "queries are not limited",
     dnsCacheName: "answers are not cached by that resource's settings",
     vlans: "the egress listens on every internal interface",
   },

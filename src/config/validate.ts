@@ -70,10 +70,11 @@ function isSet(value: unknown): boolean {
   return value !== undefined && value !== null;
 }
 
-/** The first fault of each path: the rules that know a field come before the schema's patterns. */
+/** The first fault of each path, of not more than maxFaults: the rules that know a field come before the schema's patterns. */
 function distinct(faults: readonly Fault[]): Fault[] {
   const byPath = new Map<string, Fault>();
   for (const fault of faults) {
+    if (byPath.size === maxFaults) break;
     const key = formatPath(fault.path);
     if (!byPath.has(key)) byPath.set(key, fault);
   }

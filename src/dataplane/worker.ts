@@ -24,15 +24,20 @@ let running = true;
 function handle(message: ToWorker): void {
   switch (message.type) {
     case "configure":
-      return engine.configure(message.settings);
+      engine.configure(message.settings);
+      break;
     case "install":
-      return engine.installMapping(message.nat4, message.host6, now());
+      engine.installMapping(message.nat4, message.host6, now());
+      break;
     case "remove":
-      return engine.removeMapping(message.nat4);
+      engine.removeMapping(message.nat4);
+      break;
     case "unknown":
-      return exports.mappingUnknown(wireOrder(message.nat4), Number(message.timeout), now());
+      exports.mappingUnknown(wireOrder(message.nat4), Number(message.timeout), now());
+      break;
     case "reply":
-      return pump.reply(message.context, message.answer);
+      pump.reply(message.context, message.answer);
+      break;
     case "stop":
       running = false;
   }
@@ -51,7 +56,8 @@ function drainMessages(): void {
       error = caught instanceof Error ? caught.message : String(caught);
     }
     pump.flush();
-    if ("id" in message) send(error === undefined ? { type: "done", id: message.id } : { type: "done", id: message.id, error });
+    if ("id" in message)
+      send(error === undefined ? { type: "done", id: message.id } : { type: "done", id: message.id, error });
   }
 }
 

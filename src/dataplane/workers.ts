@@ -69,7 +69,10 @@ async function startWorker(tun: number, events: WorkerEvents): Promise<Running> 
   const signal = new Int32Array(new SharedArrayBuffer(4));
   const { port1, port2 } = new MessageChannel();
   const start: WorkerStart = { tun, wake, signal, port: port2, sizes: defaultSizes };
-  const thread = new Worker(new URL("./worker.js", import.meta.url), { workerData: start, transferList: [port2] });
+  const thread = new Worker(new URL("./worker.js", import.meta.url), {
+    workerData: start,
+    transferList: [port2],
+  });
   const exited = new Promise<void>((resolve) => thread.once("exit", () => resolve()));
 
   const requests = new Map<number, { resolve(): void; reject(error: Error): void }>();
@@ -107,7 +110,9 @@ async function startWorker(tun: number, events: WorkerEvents): Promise<Running> 
         case "ask":
           return events.ask(message.nat4);
         case "dns":
-          return events.dns(message.question, (answer) => post({ type: "reply", context: message.context, answer }));
+          return events.dns(message.question, (answer) =>
+            post({ type: "reply", context: message.context, answer }),
+          );
       }
     });
     const failed = (cause: Error) => {
@@ -116,7 +121,9 @@ async function startWorker(tun: number, events: WorkerEvents): Promise<Running> 
       requests.clear();
       if (!stopping) events.failed(cause);
     };
-    thread.once("error", (cause) => failed(new Eg46Error("EG46_ENGINE", `a worker stopped: ${cause.message}`, { cause })));
+    thread.once("error", (cause) =>
+      failed(new Eg46Error("EG46_ENGINE", `a worker stopped: ${cause.message}`, { cause })),
+    );
     thread.once("exit", () => failed(new Eg46Error("EG46_ENGINE", "a worker ended by itself")));
   });
   await started;

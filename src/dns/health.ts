@@ -1,6 +1,6 @@
 /** What we know of one upstream by its real answers: whether it is worth asking first, and how long to wait for it. */
 import type { Logger } from "../log.ts";
-import { rcode, rcodeOf } from "./message.ts";
+import { headerLength, rcode, rcodeOf, readQuestion } from "./message.ts";
 import type { Upstream } from "./upstream.ts";
 
 export interface Health {
@@ -23,13 +23,14 @@ const firstGuessMs = 100;
 export function createHealth(upstream: Upstream, log: Logger): Health {
   let failures = 0;
   let smoothedMs = firstGuessMs;
-  let lastRefused = "";
+  const refusedNames = new Set<string>();
   let known: Uint8Array | undefined;
   let probing: NodeJS.Timeout | undefined;
 
   function answered(query: Uint8Array, latencyMs: number): void {
     known = query;
     failures = 0;
+    refusedNames.clear();
     smoothedMs += (latencyMs - smoothedMs) / 8;
     if (probing === undefined) return;
     clearInterval(probing);
@@ -65,10 +66,11 @@ export function createHealth(upstream: Upstream, log: Logger): Health {
     patienceMs: () => Math.min(600, Math.max(150, 3 * smoothedMs)),
     answered,
     refused(query) {
-      // One broken zone, asked for again and again, says nothing about the upstream.
-      const name = Buffer.from(query.subarray(12)).toString("latin1");
-      if (name !== lastRefused) failed(query, "refuses or fails");
-      lastRefused = name;
+      // A broken zone, asked for again and again, says nothing about the upstream.
+      const name = Buffer.from(query.subarray(headerLength, readQuestion(query)?.nameEnd)).toString("latin1");
+      if (refusedNames.has(name)) return;
+      refusedNames.add(name);
+      failed(query, "refuses or fails");
     },
     silent: (query) => failed(query, "does not answer"),
     stop: () => clearInterval(probing),

@@ -1,5 +1,5 @@
-import { countersOffsets, dropReasons, Path, paths, VirtualServer } from "./layout.gen.ts";
 import type { EngineLayout } from "./engine.ts";
+import { countersOffsets, dropReasons, Path, paths, VirtualServer } from "./layout.gen.ts";
 
 /** One engine's counters, read from its shared memory while it runs. */
 export interface EngineCounters {
@@ -27,7 +27,9 @@ export function readCounters(buffer: ArrayBufferLike, layout: EngineLayout): Eng
 /** Sum over workers. */
 export function addCounters(all: readonly EngineCounters[]): EngineCounters {
   const add = (pick: (counters: EngineCounters) => readonly number[], length: number) =>
-    Array.from({ length }, (_, index) => all.reduce((sum, counters) => sum + (pick(counters)[index] ?? 0), 0));
+    Array.from({ length }, (_, index) =>
+      all.reduce((sum, counters) => sum + (pick(counters)[index] ?? 0), 0),
+    );
   const servers = Object.keys(VirtualServer).length;
   return {
     drops: add((c) => c.drops, dropReasons.length),

@@ -4,7 +4,14 @@ import { instantiate } from "@assemblyscript/loader";
 import { isIpv4, parseCidr } from "../addresses.ts";
 import { Eg46Error } from "../errors.ts";
 import { engineBytes, mappedBytes } from "./address-form.ts";
-import { layoutHash, layoutOffsets, limitsOffsets, policiesOffsets, policyOffsets, prefixOffsets } from "./layout.gen.ts";
+import {
+  layoutHash,
+  layoutOffsets,
+  limitsOffsets,
+  policiesOffsets,
+  policyOffsets,
+  prefixOffsets,
+} from "./layout.gen.ts";
 import type { EngineSettings, PoolEntry } from "./settings.ts";
 
 /** The functions of assembly/engine/index.ts; documented there. Addresses are byte offsets into `memory`. */
@@ -54,10 +61,19 @@ export async function createEngine(sizes: EngineSizes = defaultSizes): Promise<E
   const instance = await instantiate(readFileSync(wasmUrl));
   const exports = instance.exports as unknown as EngineExports;
   if (exports.layoutHash.value !== layoutHash)
-    throw new Eg46Error("EG46_ENGINE", "engine.wasm is not of the same build as the program: run `npm run build`");
+    throw new Eg46Error(
+      "EG46_ENGINE",
+      "engine.wasm is not of the same build as the program: run `npm run build`",
+    );
   const key = randomBytes(16);
-  const address = exports.init(sizes.maxSessions, sizes.maxMappings, key.readBigInt64LE(0), key.readBigInt64LE(8));
-  if (address === 0) throw new Eg46Error("EG46_ENGINE", `no room for ${sizes.maxSessions} sessions in the engine's memory`);
+  const address = exports.init(
+    sizes.maxSessions,
+    sizes.maxMappings,
+    key.readBigInt64LE(0),
+    key.readBigInt64LE(8),
+  );
+  if (address === 0)
+    throw new Eg46Error("EG46_ENGINE", `no room for ${sizes.maxSessions} sessions in the engine's memory`);
   const bytes = new Uint8Array(exports.memory.buffer);
   const words = new Uint32Array(exports.memory.buffer);
   const layout = Object.fromEntries(
@@ -90,7 +106,10 @@ function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint
 
   function writePrefixes(table: number, prefixes: readonly string[]): number {
     if (prefixes.length > layout.maxPrefixes)
-      throw new Eg46Error("EG46_CONFIG_INVALID", `${prefixes.length} prefixes: at most ${layout.maxPrefixes} are possible`);
+      throw new Eg46Error(
+        "EG46_CONFIG_INVALID",
+        `${prefixes.length} prefixes: at most ${layout.maxPrefixes} are possible`,
+      );
     prefixes.forEach((text, index) => {
       const { network, mask } = engineBytes(parseCidr(text));
       const at = table + index * prefixOffsets.sizeof;
@@ -113,7 +132,8 @@ function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint
       bytes.set(mappedBytes(entry.address), layout.arguments);
       bytes.set(mappedBytes(entry.inbound), layout.arguments + 16);
       const index = exports.poolAdd(isIpv4(entry.address) ? 4 : 6, entry.firstPort, entry.lastPort);
-      if (index < 0) throw new Eg46Error("EG46_CONFIG_INVALID", `no room in the engine for SNAT address ${entry.address}`);
+      if (index < 0)
+        throw new Eg46Error("EG46_CONFIG_INVALID", `no room in the engine for SNAT address ${entry.address}`);
       pool.set(key, index);
     }
     if (gone.length + come.length > 0) exports.poolIndex();

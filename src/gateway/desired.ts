@@ -52,7 +52,11 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
       ? poolShares(egress.snat.lists, used)
       : egress.snat.kind === "automap"
         ? automapShares(egress.automapAddresses, facts, used)
-        : { shares: [], routes: [], warnings: ["snatType SRC_TRANS_NONE: nothing can leave without a SNAT address"] };
+        : {
+            shares: [],
+            routes: [],
+            warnings: ["snatType SRC_TRANS_NONE: nothing can leave without a SNAT address"],
+          };
   const aliased = new Set(routes.map((route) => route.alias));
   const natSubnets = dns ? [dns.subnet] : [];
   return {
@@ -118,7 +122,9 @@ function automapShares(selfIps: readonly string[], facts: HostFacts, workers: nu
     // Without an alias return traffic can't be told apart by port: the address is one worker's.
     for (let worker = 0; worker < (shared ? workers : 1); worker++) {
       const ports = shared ? ([low + worker * size, low + (worker + 1) * size - 1] as const) : poolPorts;
-      const alias = isIpv4(address) ? numberToIpv4(firstAlias4 + routes.length) : `${aliasPrefix6}${(routes.length + 1).toString(16)}`;
+      const alias = isIpv4(address)
+        ? numberToIpv4(firstAlias4 + routes.length)
+        : `${aliasPrefix6}${(routes.length + 1).toString(16)}`;
       const inbound = shared ? alias : address;
       shares.push({ worker, entry: { address, inbound, firstPort: ports[0], lastPort: ports[1] } });
       if (shared) routes.push({ address, alias, worker, ports });
@@ -127,7 +133,9 @@ function automapShares(selfIps: readonly string[], facts: HostFacts, workers: nu
   const names = facts.external.map((each) => each.name).join(", ");
   for (const family of [4, 6])
     if (!addresses.some((address) => isIpv4(address) === (family === 4)))
-      warnings.push(`automap: no IPv${family} address on ${names}: what would leave as IPv${family} is dropped`);
+      warnings.push(
+        `automap: no IPv${family} address on ${names}: what would leave as IPv${family} is dropped`,
+      );
   return { shares, routes, warnings };
 }
 

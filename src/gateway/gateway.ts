@@ -2,7 +2,8 @@ import { numberToIpv4 } from "../addresses.ts";
 import { createAdmin } from "../admin/server.ts";
 import type { EgressStatus } from "../admin/view.ts";
 import { type Loaded, watchFiles } from "../config/files.ts";
-import { planChange } from "../config/plan.ts";
+import { formatNote } from "../config/notes.ts";
+import { formatChange, planChange } from "../config/plan.ts";
 import { formatProblem } from "../config/problem.ts";
 import { type EgressConfig, type Resolution, resolveEgress } from "../config/resolve.ts";
 import { startWorkers } from "../dataplane/workers.ts";
@@ -45,7 +46,8 @@ export async function startGateway(
 
   const loaded = await watchFiles(options.files, (next) => configured(next), stopping.signal);
   const errors = loaded.problems.filter(({ level }) => level === "error").map(formatProblem);
-  if (errors.length > 0) throw new Eg46Error("EG46_CONFIG_INVALID", `the configuration has errors\n${errors.join("\n")}`);
+  if (errors.length > 0)
+    throw new Eg46Error("EG46_CONFIG_INVALID", `the configuration has errors\n${errors.join("\n")}`);
 
   const store = await openStore({
     spec: options.store,
@@ -82,24 +84,29 @@ export async function startGateway(
       else log.info(formatProblem(problem));
     }
     problems = next.problems.filter(({ level }) => level === "error").map(formatProblem);
+    const before = new Set(resolution.notes.map(formatNote));
     resolution = resolveEgress(next.resources);
-    for (const note of resolution.notes) log.warn(String(note));
-    if (resolution.state === "waiting") log.warn(`egress ${resolution.namespace}/${resolution.name} waits: ${resolution.reason}`);
+    for (const note of resolution.notes.map(formatNote)) if (!before.has(note)) log.warn(note);
+    if (resolution.state === "waiting")
+      log.warn(`egress ${resolution.namespace}/${resolution.name} waits: ${resolution.reason}`);
     schedule();
   }
 
   // One application at a time; what changes meanwhile is applied next, once.
   let again = false;
-  let applying: Promise<void> | undefined;
+  let applying = false;
   function schedule(): void {
     again = true;
-    applying ??= (async () => {
-      while (again && !stopping.signal.aborted) {
-        again = false;
-        await apply();
-      }
-      applying = undefined;
-    })();
+    if (!applying) void applyAll();
+  }
+
+  async function applyAll(): Promise<void> {
+    applying = true;
+    while (again && !stopping.signal.aborted) {
+      again = false;
+      await apply();
+    }
+    applying = false;
   }
 
   async function apply(): Promise<void> {
@@ -112,7 +119,8 @@ export async function startGateway(
       mappings.setPool(desired.mappingPool);
       dns.configure(desired.dns);
       await netd.plan(desired.plan);
-      if (changes.length > 0) log.info({ changes }, "configuration applied");
+      if (egress !== undefined) log.level = egress.debugLog ? "debug" : options.logLevel;
+      for (const change of changes) log.info(`applied: ${formatChange(change)}`);
       for (const warning of desired.warnings) if (!applied?.warnings.includes(warning)) log.warn(warning);
       inForce = egress;
       applied = desired;
@@ -145,7 +153,7 @@ export async function startGateway(
     return {
       state: problems.length > 0 ? "invalid" : resolution.state,
       ...(resolution.state === "waiting" && { reason: resolution.reason }),
-      notes: resolution.notes.map(String),
+      notes: resolution.notes.map(formatNote),
       problems: applyError === undefined ? problems : [...problems, applyError],
       ...(egress !== undefined && { egress }),
       workers: workers.count,

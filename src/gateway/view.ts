@@ -1,9 +1,9 @@
 import type { EgressStatus, GatewayView } from "../admin/view.ts";
-import { decodeValue } from "../mappings/codec.ts";
 import type { EgressConfig } from "../config/resolve.ts";
 import type { Workers } from "../dataplane/workers.ts";
 import type { DnsProxy } from "../dns/proxy.ts";
 import { DropReason, dropReasons, paths, VirtualServer } from "../engine/layout.gen.ts";
+import { decodeValue } from "../mappings/codec.ts";
 import type { Mappings } from "../mappings/mappings.ts";
 import type { MappingStore } from "../mappings/store.ts";
 
@@ -18,7 +18,15 @@ export interface ViewParts {
 }
 
 /** The admin API's view of the running gateway. */
-export function createView({ workers, mappings, store, dns, health, status, egress }: ViewParts): GatewayView {
+export function createView({
+  workers,
+  mappings,
+  store,
+  dns,
+  health,
+  status,
+  egress,
+}: ViewParts): GatewayView {
   return {
     health,
     status,

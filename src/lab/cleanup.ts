@@ -22,11 +22,20 @@ export function createCleanup(): Cleanup {
       pending.add(cleanup);
     },
     run() {
-      for (let undo = steps.pop(); undo !== undefined; undo = steps.pop()) undo();
+      for (let undo = steps.pop(); undo !== undefined; undo = steps.pop()) attempt(undo);
       pending.delete(cleanup);
     },
   };
   return cleanup;
+}
+
+/** One step that fails must not keep the others from being made. */
+function attempt(undo: () => void): void {
+  try {
+    undo();
+  } catch (error) {
+    process.stderr.write(`clean-up: ${(error as Error).message}\n`);
+  }
 }
 
 export const endingSignals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;

@@ -60,7 +60,8 @@ function closeOnSignal(lab: Lab): Interruption {
 /** The end of what the gateway wrote: where to look when a step doesn't hold. */
 function printLog({ gateway }: Partial<Lab>, printer: Printer): void {
   const log = gateway?.stderr().trimEnd() ?? "";
-  if (log !== "") printer.line(`\nThe gateway's log ends with:\n  ${log.split("\n").slice(-20).join("\n  ")}`);
+  if (log !== "")
+    printer.line(`\nThe gateway's log ends with:\n  ${log.split("\n").slice(-20).join("\n  ")}`);
 }
 
 async function close({ gateway, topology }: Partial<Lab>): Promise<void> {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import type { Cleanup } from "./cleanup.ts";
 import {
   type Executed,
@@ -70,7 +70,11 @@ export function setResolver(name: string, resolver: string, cleanup: Cleanup): v
   mkdirSync(directory, { recursive: true });
   cleanup.defer(() => {
     rmSync(directory, { recursive: true, force: true });
-    if (existsSync(parent) && readdirSync(parent).length === 0) rmdirSync(parent);
+    try {
+      rmdirSync(parent);
+    } catch {
+      // Somebody else's files are in it.
+    }
   });
   writeFileSync(`${directory}/resolv.conf`, resolvConf(resolver));
   if (existsSync("/etc/nsswitch.conf")) writeFileSync(`${directory}/nsswitch.conf`, nsswitchConf);

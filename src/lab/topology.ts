@@ -80,7 +80,8 @@ async function build(options: TopologyOptions, cleanup: Cleanup): Promise<Topolo
 
 function temporaryFolder(cleanup: Cleanup): string {
   const folder = mkdtempSync(join(tmpdir(), "egress46-lab-"));
-  cleanup.defer(() => rmSync(folder, { recursive: true, force: true }));
+  // Retries, since a process that was killed a moment ago may still be writing.
+  cleanup.defer(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 }));
   chmodSync(folder, 0o755);
   return folder;
 }

@@ -4,7 +4,7 @@ import { bytesToIpv6, ipv6ToBytes, isIpv4 } from "../addresses.ts";
 export const keyPrefix = "0073c3b6eft_dns46";
 
 /** What we write for gen_id (4 digits), timeout (8: never expires) and user flags (16). Specification, same table. */
-const defaultHeader = `${"0001"}${"00000000"}${"0000000000000002"}`;
+const defaultHeader = ["0001", "00000000", "0000000000000002"].join("");
 
 const valueForm = /^([0-9a-f]{4})([0-9a-f]{8})([0-9a-f]{16})([0-9a-f:.]{2,45})$/i;
 

@@ -49,7 +49,8 @@ const startPatienceMs = 2000;
 const negativeMs = 400;
 const maxNegative = 4096;
 const maxLookups = 256;
-const maxClaims = 64;
+/** Wide enough that LMDB commits many with one flush, narrow enough that Redis answers each within its budget. */
+const maxClaims = 512;
 const attempts = 3;
 
 export function createMappings(parts: { store: MappingStore; sink: MappingSink; log: Logger }): Mappings {

@@ -1,4 +1,4 @@
-import { within } from "./deadline.ts";
+import { unavailable } from "./deadline.ts";
 
 /**
  * At most `width` of the works given to it run at once; one that would wait longer than `patienceMs` for its turn rejects
@@ -6,27 +6,35 @@ import { within } from "./deadline.ts";
  */
 export function createTurns(width: number, patienceMs: number, what: string) {
   const queue = new Set<() => void>();
-  let running = 0;
+  let taken = 0;
 
-  async function turn(): Promise<void> {
-    if (running < width) return;
-    let enter = () => {};
-    const called = new Promise<void>((resolve) => {
-      enter = resolve;
+  function turn(): Promise<void> {
+    if (taken < width) {
+      taken++;
+      return Promise.resolve();
+    }
+    return new Promise((resolve, reject) => {
+      const enter = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const timer = setTimeout(() => {
+        queue.delete(enter);
+        reject(unavailable(what, `too many claims at once: no turn within ${patienceMs} ms`));
+      }, patienceMs);
+      queue.add(enter);
     });
-    queue.add(enter);
-    await within(patienceMs, `${what}: waiting for a turn`, called).finally(() => queue.delete(enter));
   }
 
   return async <T>(work: () => Promise<T>): Promise<T> => {
     await turn();
-    running++;
     try {
       return await work();
     } finally {
-      running--;
+      // The turn is handed over, never free in between: a newcomer can't overtake.
       const [next] = queue;
-      if (next !== undefined) {
+      if (next === undefined) taken--;
+      else {
         queue.delete(next);
         next();
       }

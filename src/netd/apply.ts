@@ -1,8 +1,10 @@
-import { Eg46Error } from "../errors.ts";
+import { Eg46Error, explain } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { output, runCommand } from "./command.ts";
 import type { Step } from "./steps.ts";
 import { sysctlName, writeSysctl } from "./sysctl.ts";
+
+type IpStep = Extract<Step, { tool: "ip" }>;
 
 /**
  * Makes the steps in order. When one fails those before it are undone, last first, and the promise rejects with
@@ -22,12 +24,22 @@ export async function applySteps(steps: readonly Step[], log: Logger): Promise<v
 
 /** Undoes steps, last first. What is gone already stays gone: failures are only logged. */
 export async function undoSteps(steps: readonly Step[], log: Logger): Promise<void> {
-  for (const step of [...steps].reverse()) {
+  const backwards = [...steps].reverse();
+  for (let done = 0; done < backwards.length; ) {
+    const step = backwards[done]!;
+    const group = step.tool === "ip" ? sameBatch(backwards, done) : [];
     try {
-      await undoOne(step, log);
+      if (step.tool === "ip")
+        await forceBatch(
+          step.family,
+          group.map((one) => one.undo),
+          log,
+        );
+      else await undoOne(step, log);
     } catch (error) {
-      log.debug({ err: error }, "undo step failed");
+      log.warn(explain(error));
     }
+    done += Math.max(1, group.length);
   }
 }
 
@@ -48,37 +60,44 @@ async function runSome(steps: readonly Step[], from: number, log: Logger): Promi
     writeSysctl(step.change.key, step.change.value);
     log.info(`sets sysctl ${sysctlName(step.change.key)}=${step.change.value} (was ${step.change.was})`);
   } else {
-    const lines = [];
-    for (const next of steps.slice(from)) {
-      if (next.tool !== "ip" || next.family !== step.family || next.removes !== step.removes) break;
-      lines.push(next.run);
-    }
-    await batch(step.family, lines, step.removes, log);
+    const lines = sameBatch(steps, from).map((one) => one.run);
+    // What went away by itself (with its device) needs no removal.
+    if (step.removes) await forceBatch(step.family, lines, log);
+    else await batch(step.family, lines);
     return lines.length;
   }
   return 1;
 }
 
-async function batch(family: 4 | 6, lines: readonly string[], removes: boolean, log: Logger): Promise<void> {
-  // What went away by itself (with its device) needs no removal.
-  const flags = removes ? ["-force"] : [];
-  const { code, stderr } = await runCommand(
-    "ip",
-    [...flags, `-${family}`, "-batch", "-"],
-    `${lines.join("\n")}\n`,
-  );
+/** The `ip` steps from `from` on that one process can do. */
+function sameBatch(steps: readonly Step[], from: number): IpStep[] {
+  const first = steps[from];
+  const group: IpStep[] = [];
+  for (const next of steps.slice(from)) {
+    if (next.tool !== "ip" || first?.tool !== "ip") break;
+    if (next.family !== first.family || next.removes !== first.removes) break;
+    group.push(next);
+  }
+  return group;
+}
+
+async function forceBatch(family: 4 | 6, lines: readonly string[], log: Logger): Promise<void> {
+  const { stderr } = await runCommand("ip", ["-force", `-${family}`, "-batch", "-"], `${lines.join("\n")}\n`);
+  if (stderr !== "") log.debug(`removing: ${stderr}`);
+}
+
+async function batch(family: 4 | 6, lines: readonly string[]): Promise<void> {
+  const { code, stderr } = await runCommand("ip", [`-${family}`, "-batch", "-"], `${lines.join("\n")}\n`);
   if (code === 0) return;
-  if (removes) return log.debug(`removing: ${stderr}`);
   const failed = /Command failed -:(\d+)/.exec(stderr);
   const line = failed ? Number(failed[1]) - 1 : 0;
   const answer = stderr.replace(/\s*Command failed -:\d+/, "");
   throw new BatchError(`'ip -${family} ${lines[line]}' failed: ${answer}`, line);
 }
 
-async function undoOne(step: Step, log: Logger): Promise<void> {
+async function undoOne(step: Exclude<Step, IpStep>, log: Logger): Promise<void> {
   if (step.tool === "nft") await output("nft", ["-f", "-"], step.undo);
   else if (step.tool === "link") await output("ip", step.undo.split(" "));
-  else if (step.tool === "ip") await output("ip", [`-${step.family}`, ...step.undo.split(" ")]);
   else {
     writeSysctl(step.change.key, step.change.was);
     log.info(`sets sysctl ${sysctlName(step.change.key)}=${step.change.was} back`);

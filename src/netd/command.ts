@@ -16,6 +16,8 @@ export function runCommand(command: string, args: readonly string[], input = "")
     const child = spawn(command, args, {
       stdio: ["pipe", "pipe", "pipe"],
       env: { ...process.env, PATH: searchPath },
+      // Ctrl-C reaches the terminal's whole process group; a change under way is to be finished.
+      detached: true,
     });
     let stdout = "";
     let stderr = "";

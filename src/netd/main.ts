@@ -95,6 +95,7 @@ function supervise(
       else if (message.type === "ready") {
         if (!everReady) process.stdout.write(`${message.line}\n`);
         everReady = true;
+        network.keep();
         backoffMs = firstBackoffMs;
       } else {
         process.stderr.write(`${message.text}\n`);

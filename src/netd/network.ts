@@ -4,7 +4,7 @@ import { closeTun, type Tun } from "../dataplane/tun.ts";
 import type { Logger } from "../log.ts";
 import { applySteps, undoSteps } from "./apply.ts";
 import { readAutomapPorts } from "./automap-ports.ts";
-import { output, runCommand } from "./command.ts";
+import { output } from "./command.ts";
 import { openDnsSocket, wantedDnsSockets } from "./dns-sockets.ts";
 import type { Host } from "./host.ts";
 import { type HostView, hostHasIpv6, readHostView } from "./host-view.ts";
@@ -20,6 +20,8 @@ import { openTuns } from "./tuns.ts";
 
 /** IP packets have no link header here: the largest that a TUN takes. */
 const tunMtu = 65535;
+/** How many calls of `refresh` without a visible change go by before it looks at everything. */
+const mendEveryLooks = 5;
 
 export type NetworkFacts = Omit<HostFacts, "tuns" | "descriptorChannel">;
 
@@ -35,6 +37,8 @@ export interface Network {
   dnsSockets(): ReadonlyMap<DnsSocket, number>;
   /** Back to what was there before: for a start that failed. */
   undo(): Promise<void>;
+  /** The start succeeded: there is no `undo` any more. */
+  keep(): void;
   /** Removes everything of ours but the sysctls. */
   cleanup(): Promise<void>;
   /** Gives up the devices and sockets; guard, rules and blackholes stay and keep traffic refused. */
@@ -51,6 +55,8 @@ export async function setUpNetwork(request: TopologyRequest, workers: number, lo
   const automapPorts = readAutomapPorts();
   const sockets = new Map<DnsSocket, number>();
   const made: Step[] = [];
+  let undoable = true;
+  let looks = 0;
   let plan: NetworkPlan = { workers, natSubnets: [], snatPool: [], automap: [], dnsIntercept: false };
   let nft = await currentRuleset();
   let queue: Promise<unknown> = Promise.resolve();
@@ -71,21 +77,26 @@ export async function setUpNetwork(request: TopologyRequest, workers: number, lo
     automapPorts,
   });
 
-  async function converge(wanted: NetState, keepOld: boolean, links: readonly Step[] = []): Promise<void> {
+  /** Resolves to the number of changes that it took. */
+  async function converge(wanted: NetState, keepOld: boolean, links: readonly Step[] = []): Promise<number> {
+    // Firewall scripts like to flush everything.
+    if (!(await hasTable())) nft = removeRuleset;
     const [guard, rest] = partition(
       planSteps({ nft, items: await readItems(ipv6), readSysctl }, wanted, keepOld),
     );
     const steps = [...guard, ...links, ...rest];
     await applySteps(steps, log);
-    made.push(...steps);
+    if (undoable) made.push(...steps);
     nft = wanted.nft;
+    return steps.length;
   }
 
-  async function reach(next: NetworkPlan): Promise<void> {
+  async function reach(next: NetworkPlan): Promise<number> {
     const wanted = next.dnsIntercept ? wantedDnsSockets(facts().internal, ipv6) : [];
     const opened = openMissing(sockets, wanted);
+    let changes: number;
     try {
-      await converge(desiredState(host(), next), false);
+      changes = await converge(desiredState(host(), next), false);
     } catch (error) {
       closeSockets(sockets, opened);
       throw error;
@@ -96,6 +107,7 @@ export async function setUpNetwork(request: TopologyRequest, workers: number, lo
       [...sockets.keys()].filter((socket) => !names.has(socketKey(socket))),
     );
     plan = next;
+    return changes;
   }
 
   function serially<Result>(operation: () => Promise<Result>): Promise<Result> {
@@ -130,12 +142,18 @@ export async function setUpNetwork(request: TopologyRequest, workers: number, lo
     refresh: () =>
       serially(async () => {
         const next = await readHostView();
-        if (JSON.stringify(next) === JSON.stringify(view)) return false;
+        const same = JSON.stringify(next) === JSON.stringify(view);
+        if (same && ++looks % mendEveryLooks !== 0) return false;
         const before = JSON.stringify(facts());
         view = next;
-        await reach(plan);
+        const changes = await reach(plan);
+        if (same && changes > 0) log.warn(`mended ${changes} things that somebody else had changed`);
         return JSON.stringify(facts()) !== before;
       }),
+    keep() {
+      undoable = false;
+      made.length = 0;
+    },
     undo: () =>
       serially(async () => {
         await undoSteps(made.splice(0), log);
@@ -155,11 +173,13 @@ export async function setUpNetwork(request: TopologyRequest, workers: number, lo
 
 /** A ruleset text that restores our table as it is now, or removes it if there is none. */
 async function currentRuleset(): Promise<string> {
-  const listed = await runCommand("nft", ["list", "table", "inet", tableName]);
-  if (listed.code === 0)
-    return `add table inet ${tableName}\nflush table inet ${tableName}\n${listed.stdout}`;
-  await output("nft", ["list", "tables"]);
-  return removeRuleset;
+  if (!(await hasTable())) return removeRuleset;
+  const listed = await output("nft", ["list", "table", "inet", tableName]);
+  return `add table inet ${tableName}\nflush table inet ${tableName}\n${listed}`;
+}
+
+async function hasTable(): Promise<boolean> {
+  return (await output("nft", ["list", "tables"])).split("\n").includes(`table inet ${tableName}`);
 }
 
 function loopbackUp(view: HostView): Step[] {

@@ -123,13 +123,15 @@ function byFamily(prefixes: readonly string[], line: (ip: "ip" | "ip6", set: str
   });
 }
 
-/** nft refuses intervals that overlap. */
+/** nft refuses intervals that overlap. Host addresses, of which there may be hundreds, contain nothing. */
 function withoutOverlaps(prefixes: readonly string[]): string[] {
-  const list = [...new Set(prefixes)];
-  return list.filter((inner) =>
-    list.every((outer) => {
-      const [a, b] = [parseCidr(inner), parseCidr(outer)];
-      return inner === outer || b.prefixLength >= a.prefixLength || !cidrContains(b, a.network);
-    }),
-  );
+  const list = [...new Set(prefixes)].map((text) => ({ text, cidr: parseCidr(text) }));
+  const networks = list.filter(({ cidr }) => cidr.prefixLength < (cidr.family === 4 ? 32 : 128));
+  return list
+    .filter(({ cidr }) =>
+      networks.every(
+        (outer) => outer.cidr.prefixLength >= cidr.prefixLength || !cidrContains(outer.cidr, cidr.network),
+      ),
+    )
+    .map(({ text }) => text);
 }

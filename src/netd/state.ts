@@ -22,12 +22,14 @@ export interface NetState {
 /** The whole network state for a plan; a pure function, the one place that knows the routing design. */
 export function desiredState(host: Host, plan: NetworkPlan): NetState {
   const active = families.filter((family) => family === 4 || host.ipv6);
-  const items = [
-    ...active.flatMap((family) => tableRoutes(host, plan, family)),
-    ...returnRoutes(host, plan),
-    ...neighbourProxies(host, plan),
-    ...active.flatMap((family) => host.internal.flatMap((device) => rules(host, plan, family, device))),
-  ].filter((item) => active.includes(item.family));
+  // By family first, so that few `ip -batch` processes carry them out.
+  const items = active.flatMap((family) => [
+    ...tableRoutes(host, plan, family),
+    ...[...returnRoutes(host, plan), ...neighbourProxies(host, plan)].filter(
+      (item) => item.family === family,
+    ),
+    ...host.internal.flatMap((device) => rules(host, plan, family, device)),
+  ]);
   return { nft: ruleset(host, plan), sysctls: desiredSysctls(host, plan), items };
 }
 

@@ -18,16 +18,16 @@ const example = "egress46 run -f egress.yaml --internal eth1 --external eth0";
 
 /** The interfaces that the command line names, or those that the routing table suggests. Throws EG46_USAGE. */
 export function chooseInterfaces(view: HostView, request: TopologyRequest): Interfaces {
+  if (request.internal.length === 0 && request.internalNets.length === 0)
+    throw new Eg46Error(
+      "EG46_USAGE",
+      `tell where the Pods are, by --internal IF or --internal-net CIDR, for example: ${example}`,
+    );
   const external = unique(request.external.length > 0 ? request.external : defaultDevices(view));
   if (external.length === 0)
     throw new Eg46Error(
       "EG46_USAGE",
       `there is no default route to find the external interface by; name it, for example: ${example}`,
-    );
-  if (request.internal.length === 0 && request.internalNets.length === 0)
-    throw new Eg46Error(
-      "EG46_USAGE",
-      `tell where the Pods are, by --internal IF or --internal-net CIDR, for example: ${example}`,
     );
   const internal = unique(
     request.internal.length > 0

@@ -17,6 +17,8 @@ const self6 = labAddresses.gateway.external6;
 const { router4, router6 } = labAddresses.internet;
 const pool4 = router4.replace(/\d+$/, "77");
 const pool6 = router6.replace(/::.*$/, "::7777");
+/** On the external link; nobody has it. */
+const host6 = router6.replace(/::.*$/, "::99");
 const ports: readonly [number, number] = [20000, 20999];
 const quiet: NetworkPlan = { workers: 1, natSubnets: [], snatPool: [], automap: [], dnsIntercept: false };
 const full: NetworkPlan = {
@@ -49,6 +51,7 @@ interface Note {
   readonly planned?: number;
   readonly error?: string;
   readonly tcp?: string;
+  readonly wrote?: number;
 }
 
 interface Seen {
@@ -256,7 +259,7 @@ const udpTo = (to: string, port: number) => bash(`echo hello > /dev/udp/${to}/${
 
 describe(
   "netd in a network namespace",
-  needs("root", "tun", "ip", "nft", "tcpdump", "bash", "timeout"),
+  needs("root", "tun", "ip", "nft", "tcpdump", "ping", "bash", "timeout"),
   () => {
     let untouched: string;
     let netd: Netd;
@@ -353,6 +356,15 @@ describe(
       });
     }
 
+    test("a NAT subnet inside the Pods' own link is answered for there", async () => {
+      const natSubnets = [pod().net4.replace("0/24", "192/26")];
+      assert.equal((await netd.plan({ ...full, natSubnets })).error, undefined);
+      const address = pod().net4.replace("0/24", "200");
+      await pod().run(udpTo(address, 4000));
+      await netd.packet("UDP", isTo4(address, 17));
+      assert.equal((await netd.plan(full)).error, undefined);
+    });
+
     test("TCP to port 53 is traffic like any other without interception", async () => {
       await pod().execute(bash("timeout 0.5 bash -c 'exec 3<>/dev/tcp/1.2.3.4/53'"));
       await netd.packet("SYN", isTo4("1.2.3.4", 6));
@@ -433,7 +445,7 @@ describe(
       const control = await capture(topology.internet, "eth0", "udp port 4444");
       const flood = pod().run(
         bash(
-          `for i in $(seq 150); do echo x > /dev/udp/${router4}/4444; echo x > /dev/udp/${router6.replace(/\d*$/, "99")}/4444; sleep 0.02; done`,
+          `for i in $(seq 150); do echo x > /dev/udp/${router4}/4444; echo x > /dev/udp/${host6}/4444; sleep 0.02; done`,
         ),
       );
       await sleep(300);
@@ -452,6 +464,28 @@ describe(
       await netd.packet("UDP", isTo4("203.0.113.10", 17));
     });
 
+    test("kill -9 and no rule left: the guard alone keeps inner sources off the external wire", async () => {
+      netd.child.kill("SIGKILL");
+      await netd.exited;
+      await topology.gateway.run(["ip", "-4", "rule", "flush", "protocol", "46"]);
+      await topology.gateway.run(["ip", "-6", "rule", "flush", "protocol", "46"]);
+      const wire = await capture(topology.internet, "eth0", `src net ${pod().net4} or src net ${pod().net6}`);
+      for (const to of [router4, host6]) await pod().run(udpTo(to, 4444));
+      assert.deepEqual(await wire.stop(), []);
+      assert.match(
+        await topology.gateway.run(["nft", "list", "table", "inet", "egress46"]),
+        /counter guard \{\s+packets [1-9]/,
+      );
+      netd = await startNetd(full);
+    });
+
+    test("a firewall reload that flushes everything: the guard comes back by itself", async () => {
+      await topology.gateway.run(["nft", "flush", "ruleset"]);
+      const until = performance.now() + 20_000;
+      while (!(await snapshot()).includes("chain guard") && performance.now() < until) await sleep(200);
+      assert.match(await snapshot(), /chain guard/);
+    });
+
     test("SIGTERM ends it within 2 s; without --cleanup traffic stays refused", async () => {
       const began = performance.now();
       netd.child.kill("SIGTERM");
@@ -460,31 +494,74 @@ describe(
       assert.match(await snapshot(), /chain guard/);
     });
 
-    test("two workers: a Pod stays on its worker; --cleanup leaves nothing", async () => {
+    test("two workers: each Pod stays on its worker; --cleanup leaves nothing", async () => {
       netd = await startNetd({ ...full, workers: 2, dnsIntercept: true }, { cleanup: true }, 2);
-      await topology.pods[0].ip(["addr add 10.99.0.1/32 dev lo"]);
-      for (let port = 5000; port < 5010; port++) await pod().run(udpTo("203.0.113.11", port));
-      await eventually("ten datagrams", () =>
-        seen(netd.notes()).filter(isTo4("203.0.113.11", 17)).length === 10 ? true : undefined,
+      const sources = Array.from({ length: 8 }, (_, index) =>
+        pod().ipv4.replace(/\d+$/, String(100 + index)),
       );
-      assert.equal(
-        new Set(
-          seen(netd.notes())
-            .filter(isTo4("203.0.113.11", 17))
-            .map(({ tun }) => tun),
-        ).size,
-        1,
+      await pod().ip(sources.map((source) => `addr add ${source}/24 dev eth0`));
+      for (const source of [...sources, ...sources])
+        await pod().execute(["ping", "-c", "1", "-W", "0.1", "-I", source, "203.0.113.11"]);
+      const pings = await eventually("16 echo requests", () => {
+        const all = seen(netd.notes()).filter(isTo4("203.0.113.11", 1));
+        return all.length === 16 ? all : undefined;
+      });
+      const tunsOf = (source: string) =>
+        new Set(pings.filter(({ ip }) => ip.subarray(12, 16).equals(v4(source))).map(({ tun }) => tun)).size;
+      assert.deepEqual(
+        sources.map(tunsOf),
+        sources.map(() => 1),
       );
+      assert.deepEqual(new Set(pings.map(({ tun }) => tun)), new Set(["eg46-0", "eg46-1"]));
       netd.child.kill("SIGINT");
       assert.deepEqual(await netd.exited, [0, null]);
       assert.equal(await snapshot(), untouched);
+      // With nothing left the kernel forwards again: what the captures above didn't see was there to be seen.
+      const wire = await capture(topology.internet, "eth0", `src net ${pod().net4} and udp port 4444`);
+      await pod().run(udpTo(router4, 4444));
+      assert.equal((await wire.stop()).length, 1);
+    });
+
+    test("one interface for both sides: Pods are told by their prefix", async () => {
+      const inner = "10.77.0.0/24";
+      await topology.gateway.ip([`addr add 10.77.0.1/24 dev ${topology.external}`]);
+      await topology.internet.ip([
+        "addr add 10.77.0.10/24 dev eth0",
+        "route add 203.0.113.0/24 via 10.77.0.1 src 10.77.0.10",
+        `route add 203.0.112.0/24 via ${self4} src ${router4}`,
+        "route add 1.2.3.4 via 10.77.0.1 src 10.77.0.10",
+        `route add 1.2.3.5 via ${self4} src ${router4}`,
+      ]);
+      const egress = { address: "10.77.0.200", worker: 0 };
+      netd = await startNetd(
+        { ...quiet, snatPool: [egress], dnsIntercept: true },
+        { topology: { internal: [], internalNets: [inner], external: [] }, cleanup: true },
+      );
+      await topology.internet.run(udpTo("203.0.112.9", 4000));
+      await topology.internet.run(udpTo("203.0.113.9", 4000));
+      await netd.packet("UDP", isTo4("203.0.113.9", 17));
+      assert.deepEqual(seen(netd.notes()).filter(isTo4("203.0.112.9", 17)), []);
+      assert.equal(await topology.internet.run(tcpHello("1.2.3.4")), "tcp 1.2.3.4\n");
+      assert.notEqual((await topology.internet.execute(tcpHello(self4))).code, 0);
+      // Out of the TUN: an egress address inside the inner prefix passes the guard, a Pod's address doesn't.
+      const wire = await capture(topology.internet, "eth0", "udp port 4555");
+      netd.inject(udp("10.77.0.10", router4, 4555, 9));
+      await eventually("the first packet", () => netd.notes().find((note) => note.wrote !== undefined));
+      netd.inject(udp(egress.address, router4, 4555, 9));
+      await sleep(500);
+      const lines = await wire.stop();
+      assert.equal(lines.length, 1);
+      assert.match(lines[0]!, /10\.77\.0\.200/);
+      netd.child.kill("SIGTERM");
+      await netd.exited;
+      await topology.gateway.ip([`addr del 10.77.0.1/24 dev ${topology.external}`]);
     });
 
     test("a start that fails is undone, sysctls too", async () => {
       await topology.gateway.ip([someoneElses]);
       await topology.gateway.sysctl({ "ipv4/ip_forward": 0 });
       const before = await snapshot();
-      await assert.rejects(startNetd({ ...full, snatPool: conflicting }), /netd ended: [^]*File exists/);
+      await assert.rejects(startNetd({ ...full, snatPool: conflicting }), /netd ended: [\s\S]*File exists/);
       assert.equal(await snapshot(), before);
       assert.equal((await topology.gateway.run(["cat", "/proc/sys/net/ipv4/ip_forward"])).trim(), "0");
     });

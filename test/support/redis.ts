@@ -34,7 +34,12 @@ export interface TestRedis {
 
 /** A real redis-server on a free loopback port, without persistence; `config` = further lines of redis.conf. */
 export async function startRedis(
-  options: { tls?: boolean; config?: readonly string[] } = {},
+  options: {
+    tls?: boolean;
+    config?: readonly string[];
+    /** Puts the server's command line into a network namespace. */
+    inside?: (argv: readonly string[]) => string[];
+  } = {},
 ): Promise<TestRedis> {
   const dir = mkdtempSync(join(tmpdir(), "egress46-redis-"));
   const port = await freePort();
@@ -64,7 +69,8 @@ export async function startRedis(
   const cli = async (...args: string[]) => (await mustExecute(["redis-cli", "-s", socket, ...args])).trim();
 
   async function start(): Promise<void> {
-    const child = spawn("redis-server", [conf], { stdio: ["ignore", "pipe", "inherit"] });
+    const [program = "", ...args] = options.inside?.(["redis-server", conf]) ?? ["redis-server", conf];
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
     server = child;
     let output = "";
     child.stdout?.on("data", (part) => {

@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { Host } from "../../../src/netd/host.ts";
+import type { NetworkPlan } from "../../../src/netd/protocol.ts";
+import { ruleset } from "../../../src/netd/ruleset.ts";
+
+const host: Host = {
+  internal: ["in0"],
+  external: ["ex0"],
+  internalNets: ["10.244.0.0/16", "10.244.1.0/24", "fd00::/48"],
+  tuns: ["eg46-0"],
+  connected: [],
+  ipv6: true,
+};
+const plan: NetworkPlan = { workers: 1, natSubnets: [], snatPool: [], automap: [], dnsIntercept: false };
+const pool = [{ address: "192.0.2.7", worker: 0 }];
+
+/** The rules of a chain. */
+function chain(name: string, on: Host, of: NetworkPlan): string[] {
+  const body = new RegExp(`chain ${name} \\{\\n.*policy accept;\\n([\\s\\S]*?) {2}\\}`).exec(
+    ruleset(on, of),
+  )?.[1];
+  return (body ?? "")
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => line.trim());
+}
+
+describe("nft ruleset", () => {
+  test("guard: by interface and by source, without overlapping intervals; egress addresses only out of a TUN", () =>
+    assert.deepEqual(chain("guard", host, { ...plan, snatPool: pool }), [
+      'iifname { "eg46-0" } ip saddr { 192.0.2.7 } accept',
+      'iifname { "in0" } oifname { "ex0" } counter name guard drop',
+      'iifname { "ex0" } oifname { "eg46-0" } ip saddr { 10.244.0.0/16 } counter name guard drop',
+      'iifname { "ex0" } oifname { "eg46-0" } ip6 saddr { fd00::/48 } counter name guard drop',
+      'oifname { "ex0" } ip saddr { 10.244.0.0/16 } counter name guard drop',
+      'oifname { "ex0" } ip6 saddr { fd00::/48 } counter name guard drop',
+    ]));
+  test("guard on one interface: Pods among themselves pass", () =>
+    assert.deepEqual(chain("guard", { ...host, internal: ["ex0"], internalNets: ["10.244.0.0/16"] }, plan), [
+      'oifname { "ex0" } ip saddr { 10.244.0.0/16 } ip daddr { 10.244.0.0/16 } accept',
+      'oifname { "ex0" } ip saddr { 10.244.0.0/16 } counter name guard drop',
+    ]));
+  test("automap: ports, echo identifiers, quoted source ports", () => {
+    const route = { address: "192.0.2.2", alias: "100.64.46.1", worker: 0, ports: [20000, 29999] } as const;
+    const rules = chain("automap", host, { ...plan, automap: [route] });
+    assert.equal(rules.length, 4);
+    for (const rule of rules) {
+      assert.match(
+        rule,
+        /^iifname \{ "ex0" \} ip daddr 192\.0\.2\.2 .* 20000-29999 ip daddr set 100\.64\.46\.1 accept$/,
+      );
+    }
+  });
+  test("workers: spread only when there are several", () => {
+    assert.deepEqual(chain("workers", host, plan), []);
+    assert.equal(
+      chain("workers", host, { ...plan, workers: 3 })[0],
+      'iifname { "in0" } meta mark set jhash ip saddr mod 3 seed 0x46 offset 4600',
+    );
+  });
+  test("DNS: on a shared interface Pods only", () => {
+    assert.deepEqual(chain("dns", host, { ...plan, dnsIntercept: true }), []);
+    const shared = { ...host, internal: ["ex0"], internalNets: ["10.244.0.0/16"] };
+    assert.deepEqual(chain("dns", shared, { ...plan, dnsIntercept: true }), [
+      'iifname { "ex0" } meta l4proto { tcp, udp } th dport 53 ip saddr { 10.244.0.0/16 } accept',
+      'iifname { "ex0" } meta l4proto { tcp, udp } th dport 53 drop',
+    ]);
+  });
+  test("no rule that would load connection tracking", () =>
+    assert.doesNotMatch(
+      ruleset(host, { ...plan, workers: 2, dnsIntercept: true }),
+      /\bct\b|nat|redirect|masquerade/,
+    ));
+});
