@@ -23,9 +23,17 @@ export function isForwardable4(address: u32): bool {
   return top != 0 && top != 127 && top < 224 && address >> 16 != 0xa9fe;
 }
 
-/** As isForwardable4: not ::/8 (unspecified, loopback, mapped), not fe80::/10, not ff00::/8. */
+/** An IPv6 header with an address of ::ffff:0:0/96 would be taken for IPv4 in the tables. */
+// @ts-ignore: decorator
+@inline
+export function isMapped(lo: u64, hi: u64): bool {
+  return lo == 0 && (hi & 0xffffffff) == 0xffff0000;
+}
+
+/** As isForwardable4: not ::/8 (unspecified, loopback) but for NAT64 (64:ff9b::), not fe80::/10, not ff00::/8. */
 export function isForwardable6(lo: u64): bool {
   const first = <u32>(lo & 0xff);
-  if (first == 0 || first == 0xff) return false;
+  if (first == 0) return <u32>lo == 0x9bff6400;
+  if (first == 0xff) return false;
   return !(first == 0xfe && (lo & 0xc000) == 0x8000);
 }

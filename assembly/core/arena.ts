@@ -5,11 +5,11 @@
 let top: usize = 0;
 
 /** `bytes` of zeroed memory aligned to a cache line, or 0 when the module's memory is too small for it. */
-export function reserve(bytes: usize): usize {
+export function reserve(bytes: u64): usize {
   if (top == 0) top = __heap_base;
   const p = (top + 63) & ~63;
   if (<u64>p + bytes > <u64>memory.size() << 16) return 0;
-  top = p + bytes;
+  top = p + <usize>bytes;
   return p;
 }
 

@@ -41,8 +41,8 @@ let free: usize = 0;
 export function initBindings(count: u32): bool {
   max = count;
   mask = powerOfTwo(count) - 1;
-  table = reserve(<usize>count * SIZE);
-  buckets = reserve((<usize>mask + 1) << 2);
+  table = reserve(<u64>count * SIZE);
+  buckets = reserve((<u64>mask + 1) << 2);
   return table != 0 && buckets != 0;
 }
 
@@ -60,9 +60,17 @@ function bitmapOf(binding: Binding): usize {
   return binding.protocol == PROTOCOL_UDP ? address.udpPorts : address.icmpIds;
 }
 
-/** The live binding of an inner endpoint, or null. */
-export function findBinding(innerLo: u64, innerHi: u64, portBE: u32, protocol: u32, family: u32): Binding | null {
-  let p = load<u32>(bucketOf(innerLo, innerHi, portBE, protocol, family));
+/** The live binding of an inner endpoint (`after`: its next one), or null. */
+export function findBinding(
+  after: Binding | null,
+  innerLo: u64,
+  innerHi: u64,
+  portBE: u32,
+  protocol: u32,
+  family: u32,
+): Binding | null {
+  let p: u32 =
+    after == null ? load<u32>(bucketOf(innerLo, innerHi, portBE, protocol, family)) : <u32>after.next;
   while (p != 0) {
     const b = changetype<Binding>(p);
     if (
@@ -110,9 +118,11 @@ export function makeBinding(
   b.poolGeneration = <u16>address.generation;
   b.family = <u8>family;
   b.sessions = 0;
-  const bucket = bucketOf(innerLo, innerHi, portBE, protocol, family);
-  b.next = load<u32>(bucket);
-  store<u32>(bucket, <u32>p);
+  // Last in its bucket: the endpoint's first binding stays the one that new flows get.
+  let link = bucketOf(innerLo, innerHi, portBE, protocol, family);
+  while (load<u32>(link) != 0) link = <usize>load<u32>(link) + offsetof<Binding>("next");
+  store<u32>(link, <u32>p);
+  b.next = 0;
   counters.bindings++;
   return b;
 }

@@ -25,7 +25,7 @@ let capacity: u32 = 0;
 /** Room for `max` mappings at a load of at most one half. */
 export function initMappings(max: u32): bool {
   const places = powerOfTwo(max) << 1;
-  table = reserve(<usize>places * SIZE);
+  table = reserve(<u64>places * SIZE);
   mask = places - 1;
   capacity = max;
   return table != 0;

@@ -90,4 +90,11 @@ export function writeOffload(ip: usize, family: u32, mtu: u32): void {
 export function isSegmented(): bool {
   return gsoType != GSO_NONE;
 }
+
+/** Payload bytes of each segment. */
+// @ts-ignore: decorator
+@inline
+export function segmentSize(): u32 {
+  return gsoSize;
+}
 if (IPV4_HEADER + 20 != IPV6_HEADER) ERROR("the translation grows a packet by 20 bytes");

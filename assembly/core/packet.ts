@@ -2,7 +2,7 @@
  * Parses one IP packet: every length is checked here once; whoever holds a parsed packet uses unchecked accessors.
  * One record, reused for each packet.
  */
-import { mappedHi } from "./address";
+import { isMapped, mappedHi } from "./address";
 import { PROTOCOL_ICMP4, PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 import { DropReason } from "./verdict";
 import {
@@ -124,6 +124,8 @@ function parse6(ip: usize, length: u32): DropReason {
   packet.sourceHi = header.sourceHi;
   packet.destinationLo = header.destinationLo;
   packet.destinationHi = header.destinationHi;
+  if (isMapped(packet.sourceLo, packet.sourceHi)) return DropReason.SOURCE_NOT_INTERNAL;
+  if (isMapped(packet.destinationLo, packet.destinationHi)) return DropReason.DESTINATION_NOT_FORWARDABLE;
   const end = ip + IPV6_HEADER + header.payloadLength;
   let p = ip + IPV6_HEADER;
   let next: u32 = header.nextHeader;

@@ -77,10 +77,10 @@ export function nextPolicyGeneration(): void {
 export function initSessions(count: u32): bool {
   max = count;
   mask = powerOfTwo(count) - 1;
-  table = reserve(<usize>count << 6);
-  colds = reserve(<usize>count << 4);
-  outBuckets = reserve((<usize>mask + 1) << 2);
-  inBuckets = reserve((<usize>mask + 1) << 2);
+  table = reserve(<u64>count << 6);
+  colds = reserve(<u64>count << 4);
+  outBuckets = reserve((<u64>mask + 1) << 2);
+  inBuckets = reserve((<u64>mask + 1) << 2);
   return table != 0 && colds != 0 && outBuckets != 0 && inBuckets != 0;
 }
 
@@ -147,6 +147,8 @@ export function findOut(): Session | null {
   const innerHi = packet.sourceHi;
   if (packet.family == 4) {
     const seen = mappedBE(packet.destinationHi);
+    // 0 marks IPv6 sessions.
+    if (seen == 0) return null;
     let p = load<u32>(outBucket4(mappedBE(innerHi), seen, portBE, remotePortBE, protocol));
     while (p != 0) {
       const s = changetype<Session>(p);
@@ -264,7 +266,10 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
     outerPortBE = takeTcpPort(pool, innerPortBE, remoteLo, remoteHi, remotePortBE);
     if (outerPortBE == 0) return DropReason.SNAT_PORTS_EXHAUSTED;
   } else {
-    binding = findBinding(packet.sourceLo, packet.sourceHi, innerPortBE, protocol, family);
+    binding = findBinding(null, packet.sourceLo, packet.sourceHi, innerPortBE, protocol, family);
+    // Two NAT addresses of one host: towards it the endpoint needs a second outer port, or replies were ambiguous.
+    while (binding != null && isTaken(binding, remoteLo, remoteHi, remotePortBE))
+      binding = findBinding(binding, packet.sourceLo, packet.sourceHi, innerPortBE, protocol, family);
     if (binding == null) {
       const paired = pairedAddress(family, packet.sourceLo, packet.sourceHi);
       if (paired < 0) return DropReason.SNAT_ADDRESS_MISSING;
@@ -278,7 +283,11 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
 
   let p = free;
   if (p != 0) free = changetype<Session>(p).nextOut;
-  else p = table + (<usize>(used++) << 6);
+  else {
+    p = table + (<usize>(used++) << 6);
+    // The sweep passes this place as well before it comes to those that it began behind.
+    if (unswept != 0) unswept++;
+  }
   const s = changetype<Session>(p);
   const address = poolAddress(pool);
   s.innerLo = packet.sourceLo;
@@ -310,6 +319,12 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
   countSession(kind, 1);
   made = s;
   return DropReason.NONE;
+}
+
+/** A session has the binding's outer port towards this remote end already. */
+function isTaken(b: Binding, remoteLo: u64, remoteHi: u64, remotePortBE: u32): bool {
+  const s = findInbound(b.pool, b.outerPortBE, remoteLo, remoteHi, remotePortBE, b.protocol);
+  return s != null && hasPoolAddress(s);
 }
 
 /** A port of the address that no session uses towards this remote end (RFC 7857 §2.5), in wire order; 0 = none. */

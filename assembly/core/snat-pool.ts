@@ -44,8 +44,8 @@ const NO_ADDRESS: u16 = 0xffff;
 let table: usize = 0;
 
 export function initPool(): bool {
-  table = reserve(<usize>MAX_POOL_ADDRESSES * offsetof<PoolAddress>());
-  const bitmaps = reserve(<usize>MAX_POOL_ADDRESSES * BITMAP_BYTES * 2);
+  table = reserve(<u64>MAX_POOL_ADDRESSES * offsetof<PoolAddress>());
+  const bitmaps = reserve(<u64>MAX_POOL_ADDRESSES * BITMAP_BYTES * 2);
   if (table == 0 || bitmaps == 0) return false;
   for (let i: u32 = 0; i < MAX_POOL_ADDRESSES; i++) {
     poolAddress(i).udpPorts = bitmaps + <usize>i * BITMAP_BYTES * 2;
@@ -61,7 +61,7 @@ export function poolAddress(index: u32): PoolAddress {
   return changetype<PoolAddress>(table + (<usize>index << 6));
 }
 
-/** Index of the new address, or -1 when there is no place. Call indexPool after a series of changes. */
+/** Index of the new address, or -1 when there is no place (or no port in the range). Call indexPool after a series of changes. */
 export function addPoolAddress(
   family: u32,
   lo: u64,
@@ -71,6 +71,7 @@ export function addPoolAddress(
   firstPort: u32,
   lastPort: u32,
 ): i32 {
+  if (firstPort == 0 || firstPort > lastPort || lastPort > 0xffff) return -1;
   for (let i: u32 = 0; i < MAX_POOL_ADDRESSES; i++) {
     const entry = poolAddress(i);
     if (entry.family != 0) continue;

@@ -18,7 +18,8 @@ export enum TcpState {
 
 /** The state after a segment with `flags`; `outbound` = from inside. */
 export function nextTcpState(state: u32, flags: u32, outbound: bool): u32 {
-  if (flags & TCP_RST) return TcpState.TRANS;
+  // After both FINs nothing but time changes the state: TRANS could lead back to ESTABLISHED.
+  if (flags & TCP_RST) return state == TcpState.BOTH_FIN ? state : TcpState.TRANS;
   const fin = (flags & TCP_FIN) != 0;
   switch (state) {
     case TcpState.INIT:

@@ -15,6 +15,10 @@ import { Ipv6 } from "./wire/ipv6";
 /** Identification of packets that may be fragmented on the way (RFC 6864 §4.3: unique per packet lifetime). */
 let identification: u32 = 0;
 
+export function nextIdentification(): u16 {
+  return <u16>++identification;
+}
+
 /** RFC 7915 §5.1: packets up to this size get DF=0, so that a small tunnel on the path can't black-hole them. */
 const MAY_FRAGMENT: u32 = 1260;
 
@@ -30,7 +34,7 @@ export function translate64(s: Session, maxSegment: u32): usize {
   header.versionIhl = 0x45;
   header.tos = <u8>tos;
   header.totalLengthBE = bswap<u16>(<u16>total);
-  header.identificationBE = mayFragment ? <u16>++identification : 0;
+  header.identificationBE = mayFragment ? nextIdentification() : 0;
   header.flagsOffsetBE = mayFragment ? 0 : IPV4_DONT_FRAGMENT_BE;
   header.ttl = <u8>(packet.hopLimit - 1);
   header.protocol = <u8>packet.protocol;

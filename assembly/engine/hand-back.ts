@@ -20,6 +20,8 @@ export function handBack(address: PoolAddress): usize {
   else if (packet.protocol == PROTOCOL_UDP) mend(offsetof<Udp>("checksum"), delta);
   else if (packet.family == 6) mend(offsetof<Icmp>("checksum"), delta);
   setDestination(address.lo, address.hi);
+  packet.destinationLo = address.lo;
+  packet.destinationHi = address.hi;
   writeOffload(packet.ip, packet.family, limits.mtuOuter);
   return packet.ip;
 }
@@ -29,5 +31,8 @@ function mend(field: usize, delta: u32): void {
   const old: u32 = load<u16>(p);
   if (isPartial()) store<u16>(p, <u16>fold(<u64>old + delta));
   // A UDP checksum of zero means 'none' (IPv4 only).
-  else if (old != 0 || packet.protocol != PROTOCOL_UDP) store<u16>(p, <u16>adjust(old, fold(delta)));
+  else if (old != 0 || packet.protocol != PROTOCOL_UDP) {
+    const sum = adjust(old, delta);
+    store<u16>(p, <u16>(sum == 0 && packet.protocol == PROTOCOL_UDP ? 0xffff : sum));
+  }
 }

@@ -28,7 +28,7 @@ let tokens: u32 = BURST;
 let refilledMs: u32 = 0;
 
 function allowed(nowMs: u32): bool {
-  const earned = ((nowMs - refilledMs) * PER_SECOND) / 1000;
+  const earned = (min(nowMs - refilledMs, 1000) * PER_SECOND) / 1000;
   if (earned > 0) {
     tokens = min(BURST, tokens + min(earned, BURST));
     refilledMs = nowMs;
@@ -78,7 +78,9 @@ function send4(type: u32, code: u32, mtu: u32, nowMs: u32): void {
   header.ttl = 64;
   header.protocol = <u8>PROTOCOL_ICMP4;
   header.checksum = 0;
-  header.sourceBE = mappedBE(policies.self4Hi != 0 ? policies.self4Hi : packet.destinationHi);
+  // The outside never sees our inner address: to it the error comes from where it sent the packet.
+  const own = policies.self4Hi != 0 && !packet.fromOutside;
+  header.sourceBE = mappedBE(own ? policies.self4Hi : packet.destinationHi);
   header.destinationBE = mappedBE(packet.sourceHi);
   header.checksum = <u16>(fold(sumBytes(ip, IPV4_HEADER)) ^ 0xffff);
   send(ip, IPV4_HEADER + ICMP_HEADER + quote, slot);

@@ -10,7 +10,7 @@ import { isForwardable4, isForwardable6, mappedBE } from "../core/address";
 import { Path, VirtualServer, countDrop, countPath } from "../core/counters";
 import { limits } from "../core/limits";
 import { lookupMapping } from "../core/mapping";
-import { fits, readOffload } from "../core/offload";
+import { fits, isSegmented, readOffload, segmentSize } from "../core/offload";
 import { packet, parse } from "../core/packet";
 import { PROTOCOL_ICMP4, PROTOCOL_TCP, PROTOCOL_UDP } from "../core/protocol";
 import { rewriteIn, rewriteOut } from "../core/rewrite";
@@ -28,9 +28,10 @@ import { isClosing, nextTcpState, opensConnection } from "../core/tcp-state";
 import { translate46 } from "../core/translate46";
 import { translate64 } from "../core/translate64";
 import { DropReason, Verdict } from "../core/verdict";
-import { IPV4_HEADER } from "../core/wire/ipv4";
+import { IPV4_HEADER, Ipv4 } from "../core/wire/ipv4";
 import { IPV6_HEADER } from "../core/wire/ipv6";
 import { TCP_HEADER } from "../core/wire/tcp";
+import { UDP_HEADER } from "../core/wire/udp";
 import { VNET_HEADER } from "../core/wire/vnet";
 import { handBack } from "./hand-back";
 import { sendTimeExceeded, sendTooBig } from "./icmp-error";
@@ -110,8 +111,8 @@ function fromPod(): DropReason {
     if (!fits(IPV6_HEADER, limits.mtuOuter)) return tooBig(limits.mtuOuter - (IPV6_HEADER - IPV4_HEADER));
     return forward(translate46(s, maxSegment(IPV6_HEADER, IPV4_HEADER)), Path.OUT_46);
   }
-  const header = <u32>(packet.transport - packet.ip);
-  if (!fits(header, limits.mtuOuter)) return tooBig(limits.mtuOuter);
+  if (!fitsAsIs(limits.mtuOuter)) return tooBig(limits.mtuOuter);
+  const header = packet.family == 4 ? IPV4_HEADER : IPV6_HEADER;
   const path = s.kind == VirtualServer.EGRESS_IPV4 ? Path.OUT_44 : Path.OUT_66;
   return forward(rewriteOut(s, maxSegment(header, header)), path);
 }
@@ -124,13 +125,22 @@ function fromOutside(pool: u32): DropReason {
   s.lastSeenMs = now;
   if (packet.protocol == PROTOCOL_TCP) s.tcpState = <u8>nextTcpState(s.tcpState, packet.tcpFlags, false);
   if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) {
-    if (packet.hopLimit <= 1) return expired();
+    if (packet.hopLimit <= 1) {
+      restore(pool);
+      return expired();
+    }
     const tooLong = packet.transportLength + IPV4_HEADER > 0xffff;
-    if (tooLong || !fits(IPV4_HEADER, limits.mtuInner)) return tooBig(limits.mtuInner + (IPV6_HEADER - IPV4_HEADER));
+    if (tooLong || !fits(IPV4_HEADER, limits.mtuInner)) {
+      restore(pool);
+      return tooBig(limits.mtuInner + (IPV6_HEADER - IPV4_HEADER));
+    }
     return forward(translate64(s, maxSegment(IPV6_HEADER, IPV4_HEADER)), Path.IN_64);
   }
-  const header = <u32>(packet.transport - packet.ip);
-  if (!fits(header, limits.mtuInner)) return tooBig(limits.mtuInner);
+  if (!fitsAsIs(limits.mtuInner)) {
+    restore(pool);
+    return tooBig(limits.mtuInner);
+  }
+  const header = packet.family == 4 ? IPV4_HEADER : IPV6_HEADER;
   const path = s.kind == VirtualServer.EGRESS_IPV4 ? Path.IN_44 : Path.IN_66;
   return forward(rewriteIn(s, maxSegment(header, header)), path);
 }
@@ -159,6 +169,7 @@ function open(): DropReason {
   if (!isForwardable4(bswap<u32>(destinationBE))) return DropReason.DESTINATION_NOT_FORWARDABLE;
   const mapping = lookupMapping(destinationBE);
   if (mapping != null) {
+    if (!isForwardable6(mapping.hostLo)) return DropReason.DESTINATION_NOT_FORWARDABLE;
     if (packet.hopLimit <= 1) return expired();
     return makeSession(VirtualServer.EGRESS_IPV4_NAT46, mapping.hostLo, mapping.hostHi, now);
   }
@@ -182,12 +193,18 @@ function forward(ip: usize, path: Path): DropReason {
   return DropReason.NONE;
 }
 
+/** A super-packet holds several questions. */
 function toDns(): DropReason {
   const context = writeContext();
-  const payload = packet.transport + 8;
-  const length = packet.transportLength - 8;
-  if (!transmit(payload, length, Verdict.DNS, slot, <u32>context)) return DropReason.OUTPUT_FULL;
-  countPath(Path.DNS, length);
+  let payload = packet.transport + UDP_HEADER;
+  let rest = packet.transportLength - UDP_HEADER;
+  do {
+    const length = isSegmented() ? min(rest, segmentSize()) : rest;
+    if (!transmit(payload, length, Verdict.DNS, slot, <u32>context)) return DropReason.OUTPUT_FULL;
+    countPath(Path.DNS, length);
+    payload += length;
+    rest -= length;
+  } while (rest > 0);
   return DropReason.NONE;
 }
 
@@ -196,6 +213,11 @@ function toHost(address: PoolAddress): DropReason {
   const automap = address.lo != address.inboundLo || address.hi != address.inboundHi;
   if (!automap) return DropReason.INBOUND_NO_SESSION;
   return forward(handBack(address), Path.HANDED_BACK);
+}
+
+/** An error to the outside quotes what was sent there: under automap to the address itself, not to its alias. */
+function restore(pool: u32): void {
+  handBack(poolAddress(pool));
 }
 
 function expired(): DropReason {
@@ -208,7 +230,13 @@ function tooBig(mtu: u32): DropReason {
   return DropReason.PACKET_TOO_BIG;
 }
 
-/** Largest TCP payload that fits both links; `outer` and `inner` are the IP header sizes there. */
+/** Same family: the header keeps its size. Without DF the kernel fragments what is too big. */
+function fitsAsIs(mtu: u32): bool {
+  if (fits(<u32>(packet.transport - packet.ip), mtu)) return true;
+  return packet.family == 4 && !Ipv4.at(packet.ip).dontFragment;
+}
+
+/** Largest TCP payload that fits both links (RFC 6691: options don't count); the IP header sizes there. */
 // @ts-ignore: decorator
 @inline
 function maxSegment(outer: u32, inner: u32): u32 {

@@ -49,7 +49,7 @@ export const receiveRing: usize = RECEIVE;
 export const transmitRing: usize = TRANSMIT;
 
 export function initSlots(): bool {
-  base = reserve(<usize>SLOTS * STRIDE);
+  base = reserve(<u64>SLOTS * STRIDE);
   if (base == 0) return false;
   for (let slot: u32 = 0; slot < SLOTS; slot++) freeSlot(slot);
   for (let i: u32 = 0; i < RECEIVE_CAPACITY; i++) provide(i);

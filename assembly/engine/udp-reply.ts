@@ -6,6 +6,7 @@ import { mappedBE } from "../core/address";
 import { fold, sumAddress, sumBytes, sumPseudo } from "../core/checksum";
 import { packet } from "../core/packet";
 import { PROTOCOL_UDP } from "../core/protocol";
+import { nextIdentification } from "../core/translate64";
 import { Verdict } from "../core/verdict";
 import { IPV4_HEADER, Ipv4 } from "../core/wire/ipv4";
 import { IPV6_HEADER, Ipv6 } from "../core/wire/ipv6";
@@ -27,10 +28,11 @@ export class UdpContext {
 }
 if (offsetof<UdpContext>() != 40) ERROR("UdpContext must be 40 bytes");
 
-export const UDP_CONTEXT_BYTES: u32 = 40;
-/** Where the host puts the context and the answer: context first, payload behind it. */
-export const UDP_REPLY_MAX: u32 = 65_000;
-const REPLY = memory.data(65_040, 16);
+const UDP_CONTEXT_BYTES: u32 = 40;
+/** The longest UDP payload over IPv4. */
+const UDP_REPLY_MAX: u32 = 65_507;
+/** Where the host puts the context and the answer: context first, payload (any DNS message) behind it. */
+const REPLY = memory.data(65_576, 16);
 export const replyBuffer: usize = REPLY;
 
 /** The context of the packet in hand, in the headroom before it. */
@@ -46,8 +48,9 @@ export function writeContext(): usize {
   return changetype<usize>(context);
 }
 
-/** Makes a packet of the reply buffer (`length` bytes of payload) in the transmit ring; false when it is full. */
+/** Makes a packet of the reply buffer (`length` bytes of payload) in the transmit ring; false when it is full or the payload too long. */
 export function sendReply(length: u32): bool {
+  if (length > UDP_REPLY_MAX) return false;
   const context = changetype<UdpContext>(REPLY);
   const slot = takeSlot();
   if (slot < 0) return false;
@@ -79,7 +82,7 @@ export function sendReply(length: u32): bool {
     outer.versionIhl = 0x45;
     outer.tos = 0;
     outer.totalLengthBE = bswap<u16>(<u16>(IPV4_HEADER + udpLength));
-    outer.identificationBE = 0;
+    outer.identificationBE = nextIdentification();
     outer.flagsOffsetBE = 0;
     outer.ttl = 64;
     outer.protocol = <u8>PROTOCOL_UDP;

@@ -51,6 +51,7 @@ export function wait(i: u32, nat4BE: u32, ip: usize, length: u32, nowMs: u32): D
   let same: u32 = 0;
   for (let w: u32 = 0; w < count; w++) same += waiting(w).nat4BE == nat4BE ? 1 : 0;
   if (count == MAX_WAITING || same == MAX_PER_ADDRESS) return DropReason.MAPPING_QUEUE_FULL;
+  if (same == 0 && !transmit(0, 0, Verdict.ASK_MAPPING, 0, nat4BE)) return DropReason.OUTPUT_FULL;
   const slot = detach(i);
   if (slot < 0) return DropReason.MAPPING_QUEUE_FULL;
   const w = waiting(count++);
@@ -59,25 +60,24 @@ export function wait(i: u32, nat4BE: u32, ip: usize, length: u32, nowMs: u32): D
   w.length = length;
   w.slot = slot;
   w.sinceMs = nowMs;
-  if (same == 0) transmit(0, 0, Verdict.ASK_MAPPING, 0, nat4BE);
   return DropReason.NONE;
 }
 
+/** The list stays in the order of arrival. */
 function removeAt(i: u32): void {
-  memory.copy(changetype<usize>(waiting(i)), changetype<usize>(waiting(--count)), offsetof<Waiting>());
+  count--;
+  const p = changetype<usize>(waiting(i));
+  memory.copy(p, p + offsetof<Waiting>(), <usize>(count - i) * offsetof<Waiting>());
 }
 
-/** Takes a packet that waited for `nat4BE` off the list: its record is in `released…`; false when there is none. */
+/** Takes the oldest packet that waited for `nat4BE` off the list: its record is in `released…`; false when there is none. */
 export let releasedIp: usize = 0;
 export let releasedLength: u32 = 0;
 export let releasedSlot: u32 = 0;
 export function release(nat4BE: u32): bool {
-  // Oldest first, as they came.
-  let found: i32 = -1;
-  for (let i: u32 = 0; i < count; i++)
-    if (waiting(i).nat4BE == nat4BE && (found < 0 || <i32>(waiting(i).sinceMs - waiting(found).sinceMs) < 0))
-      found = i;
-  if (found < 0) return false;
+  let found: u32 = 0;
+  while (found < count && waiting(found).nat4BE != nat4BE) found++;
+  if (found == count) return false;
   const w = waiting(found);
   releasedIp = w.ip;
   releasedLength = w.length;

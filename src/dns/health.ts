@@ -68,7 +68,7 @@ export function createHealth(upstream: Upstream, log: Logger): Health {
     refused(query) {
       // A broken zone, asked for again and again, says nothing about the upstream.
       const name = Buffer.from(query.subarray(headerLength, readQuestion(query)?.nameEnd)).toString("latin1");
-      if (refusedNames.has(name)) return;
+      if (refusedNames.has(name) || refusedNames.size >= failuresUntilSick) return;
       refusedNames.add(name);
       failed(query, "refuses or fails");
     },

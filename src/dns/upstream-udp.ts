@@ -38,6 +38,7 @@ export interface UdpPool {
 /** `mismatched` hears of messages that answer no question of ours: late, mistaken or forged. */
 export function createUdpPool(address: string, port: number, mismatched: () => void): UdpPool {
   let channels: Channel[] = [];
+  let retired = false;
 
   function open(): Channel {
     const family = isIpv6(address) ? 6 : 4;
@@ -97,7 +98,7 @@ export function createUdpPool(address: string, port: number, mismatched: () => v
         const settle = () => {
           channel.pending.delete(id);
           signal.removeEventListener("abort", abort);
-          if (channel.pending.size === 0 && !channels.includes(channel)) close(channel);
+          if (retired || !channels.includes(channel)) drop(channel);
         };
         const fail = (error: Error) => {
           settle();
@@ -122,6 +123,7 @@ export function createUdpPool(address: string, port: number, mismatched: () => v
         return waiting !== undefined && Buffer.compare(waiting.bytes, query) === 0;
       }),
     retire() {
+      retired = true;
       for (const channel of channels) drop(channel);
     },
   };

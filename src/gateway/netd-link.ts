@@ -6,7 +6,7 @@ export interface NetdLink {
   /** Resolves when the host's network is as planned. Rejects with EG46_HOST_NETWORK. */
   plan(plan: NetworkPlan): Promise<void>;
   ready(line: string): void;
-  /** The gateway cannot start: netd says why and ends everything. */
+  /** The gateway cannot start: netd says why; this process ends. */
   fatal(text: string): void;
 }
 
@@ -33,6 +33,6 @@ export function connectNetd(other: (message: Exclude<ToGateway, { type: "planned
       });
     },
     ready: (line) => send({ type: "ready", line }),
-    fatal: (text) => send({ type: "fatal", text }),
+    fatal: (text) => process.send?.({ type: "fatal", text } satisfies ToNetd, () => process.exit(1)),
   };
 }

@@ -1,6 +1,6 @@
 /**
  * The lab's DNS server as a process: `--listen ADDR… --port N --zone FILE.json`. One line on standard output when it
- * answers, then one JSON line per exchange: transport, source, name, type, query and replies in hexadecimal.
+ * answers, then one JSON line per exchange: transport, source, name, type, query and reply in hexadecimal.
  */
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -22,8 +22,8 @@ const servers = await Promise.all(
       address,
       port: Number(values.port),
       zone,
-      onExchange: ({ query, replies, ...rest }) =>
-        console.log(JSON.stringify({ ...rest, query: hex(query), replies: replies.map(hex) })),
+      onExchange: ({ query, reply, ...rest }) =>
+        console.log(JSON.stringify({ ...rest, query: hex(query), reply: reply && hex(reply) })),
     }),
   ),
 );

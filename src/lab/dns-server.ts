@@ -20,8 +20,8 @@ export interface DnsExchange {
   readonly name: string;
   readonly type: number;
   readonly query: Uint8Array;
-  /** In the order sent, the true one last. Empty: silence, on purpose. */
-  readonly replies: readonly Uint8Array[];
+  /** The true one. Undefined: silence, on purpose. */
+  readonly reply: Uint8Array | undefined;
 }
 
 export interface LabDnsServer {
@@ -68,7 +68,7 @@ export async function startDnsServer({
       name: name ? nameToText(name).toLowerCase() : "",
       type: message?.question.type ?? 0,
       query,
-      replies,
+      reply: replies.at(-1),
     };
     exchanges.push(exchange);
     if (exchanges.length > keptExchanges) exchanges.shift();

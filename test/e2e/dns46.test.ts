@@ -77,7 +77,7 @@ test("a Pod reaches an IPv6-only host by name", tools, async (t) => {
               sameQuestion(Buffer.from(asked), query),
             );
             assert.ok(upstream.length > 0, "the upstream was asked");
-            const bytes = Buffer.from(upstream.at(-1)!.replies.at(-1)!);
+            const bytes = Buffer.from(upstream.at(-1)!.reply!);
             assert.equal(reply.readUInt16BE(0), id);
             assert.equal(reply.subarray(2).toString("hex"), bytes.subarray(2).toString("hex"));
           },

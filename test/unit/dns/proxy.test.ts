@@ -75,7 +75,7 @@ function upstreamBytes(gateway: TestGateway, { name, type = "A" }: Ask, id: Buff
   const exchange = gateway.upstream.exchanges.findLast(
     (candidate) => candidate.name === name.toLowerCase() && candidate.type === number,
   );
-  const bytes = Buffer.from(exchange?.replies.at(-1) ?? []);
+  const bytes = Buffer.from(exchange?.reply ?? []);
   id.copy(bytes, 0, 0, 2);
   return bytes;
 }

@@ -1,0 +1,63 @@
+/** Two workers: a TUN, an engine and a list of the pool each. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { needs } from "../support/exec.ts";
+import { automapResource, gatewayLab } from "../support/gateway-lab.ts";
+import { labAddresses } from "../support/topology.ts";
+
+const tools = needs("root", "tun", "ip", "nft", "curl", "dig");
+const { snatPool, web, natSubnet, dns } = labAddresses;
+
+const twoLists = `
+apiVersion: k8s.f5net.com/v1
+kind: F5SPKSnatpool
+metadata: { name: pool, namespace: spk-ingress }
+spec:
+  name: egress_snatpool
+  addressList:
+    - ["${snatPool.ipv6[0]}", "${snatPool.ipv4[0]}"]
+    - ["${snatPool.ipv6[1]}", "${snatPool.ipv4[1]}"]
+---
+apiVersion: k8s.f5net.com/v1
+kind: F5SPKEgress
+metadata: { name: egress-crd, namespace: spk-ingress }
+spec:
+  egressSnatpool: egress_snatpool
+  dnsNat46Enabled: true
+  dnsNat46Ipv4Subnet: ${natSubnet}
+  dnsNat46PoolIps: [${dns.join(", ")}]
+`;
+
+test("pool lists: every Pod keeps its worker's address; the table is the sum", tools, async (t) => {
+  const lab = await gatewayLab(t, { pods: 6, resources: { "all.yaml": twoLists }, args: ["--workers", "2"] });
+  const used = new Set<string>();
+  for (const pod of lab.topology.pods) {
+    const before = lab.internet.visits.length;
+    for (const name of ["v6only.example", "v4only.example", "v6only.example"])
+      assert.match(await pod.run(["curl", "-sS", "--max-time", "10", `http://${name}/`]), /Welcome/);
+    const sources = lab.internet.visits.slice(before).map(({ source }) => source);
+    const six = snatPool.ipv6.indexOf(sources[0] as never);
+    const four = snatPool.ipv4.indexOf(sources[1] as never);
+    assert.ok(six >= 0 && six === four, `Pod ${pod.ipv4}: ${sources}`);
+    assert.equal(sources[2], sources[0], "paired pooling");
+    used.add(String(six));
+  }
+  assert.equal(used.size, 2, "both workers have Pods");
+  const table = await lab.connections();
+  assert.equal(table["egress-ipv4-nat46"], 12);
+  assert.equal(table["egress-ipv4"], 6);
+});
+
+test("automap: each worker has its slice of the ports", tools, async (t) => {
+  const lab = await gatewayLab(t, {
+    pods: 6,
+    resources: { "egress.yaml": automapResource },
+    args: ["--workers", "2"],
+  });
+  for (const pod of lab.topology.pods)
+    assert.match(await pod.run(["curl", "-sS", "--max-time", "10", `http://${web.v4only}/`]), /Welcome/);
+  const ports = lab.internet.visits.map(({ sourcePort }) => sourcePort);
+  const [low, high] = [Math.min(...ports), Math.max(...ports)];
+  assert.ok(low >= 16384 && high < 65536);
+  assert.equal((await lab.connections())["egress-ipv4"], 6);
+});
