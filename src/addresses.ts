@@ -4,7 +4,8 @@ import ipaddr from "ipaddr.js";
 export function ipv4ToNumber(text: string): number {
   const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
   const octets = match?.slice(1).map(Number) ?? [];
-  if (octets.length !== 4 || octets.some((octet) => octet > 255)) throw new TypeError(`'${text}' is not an IPv4 address`);
+  if (octets.length !== 4 || octets.some((octet) => octet > 255))
+    throw new TypeError(`'${text}' is not an IPv4 address`);
   return octets.reduce((sum, octet) => sum * 256 + octet, 0);
 }
 
@@ -16,6 +17,10 @@ export function numberToIpv4(value: number): string {
 /** IPv6 text → 16 bytes in wire order. Throws TypeError on anything else (also on a zone, `%eth0`). */
 export function ipv6ToBytes(text: string): Uint8Array {
   if (!isIpv6(text)) throw new TypeError(`'${text}' is not an IPv6 address`);
+  // ipaddr.js takes ::a.b.c.d (IPv4-compatible, RFC 4291 §2.5.5.1) for ::ffff:a.b.c.d.
+  const compatible = /^::(\d+\.\d+\.\d+\.\d+)$/.exec(text)?.[1];
+  if (compatible !== undefined)
+    return Uint8Array.from([...Array(12).fill(0), ...compatible.split(".").map(Number)]);
   return Uint8Array.from(ipaddr.IPv6.parse(text).toByteArray());
 }
 

@@ -8,8 +8,8 @@ import { checkNode, command, fail, installPackages, isMain, root } from "./ready
 
 const executables = ["dist/src/main.js", "dist/src/tmctl.js"];
 const generators = [
-  { writes: "src/engine/layout.gen.ts", run: () => buildWasm({ force: true }) },
-  { writes: "docs/errors.md", run: () => runIfBuilt("dist/tools/gen-docs.js") },
+  { writes: ["src/engine/layout.gen.ts"], run: () => buildWasm({ force: true }) },
+  { writes: ["docs/drops.md", "docs/errors.md"], run: () => runIfBuilt("dist/tools/gen-docs.js") },
 ];
 
 export function build() {
@@ -56,12 +56,12 @@ function runIfBuilt(script) {
 }
 
 function check() {
-  const differing = generators.filter(({ writes, run }) => {
-    run();
-    return existsSync(root + writes) && readFileSync(root + writes, "utf8") !== committed(writes);
-  });
+  for (const { run } of generators) run();
+  const differing = generators
+    .flatMap(({ writes }) => writes)
+    .filter((file) => existsSync(root + file) && readFileSync(root + file, "utf8") !== committed(file));
   if (differing.length === 0) return console.error("generated files: all current");
-  fail(`generated files differ from what is committed: ${differing.map(({ writes }) => writes).join(", ")}`);
+  fail(`generated files differ from what is committed: ${differing.join(", ")}`);
 }
 
 /** The content in git's index: what a commit made now would hold. */

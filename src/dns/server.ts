@@ -15,12 +15,15 @@ const maxUnsent = 256 * 1024;
 const idleMs = 10_000;
 
 export function serveUdp(socket: UdpSocket, proxy: DnsProxy, allowed: AllowSource): void {
-  socket.on("message", (query, { address, port }) => {
+  let closed = false;
+  socket.once("close", () => {
+    closed = true;
+  });
+  socket.on("message", async (query, { address, port }) => {
     if (!allowed(address)) return proxy.refuse("source");
-    // A client that is gone is no error of ours.
-    void proxy
-      .handle(query, "udp")
-      .then((reply) => reply && socket.send(reply, port, address, () => undefined));
+    const reply = await proxy.handle(query, "udp");
+    // That a client is gone is no error of ours.
+    if (reply !== undefined && !closed) socket.send(reply, port, address, () => undefined);
   });
 }
 

@@ -128,15 +128,19 @@ function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint
       exports.poolRemove(index);
       pool.delete(key);
     }
-    for (const [key, entry] of come) {
-      bytes.set(mappedBytes(entry.address), layout.arguments);
-      bytes.set(mappedBytes(entry.inbound), layout.arguments + 16);
-      const index = exports.poolAdd(isIpv4(entry.address) ? 4 : 6, entry.firstPort, entry.lastPort);
-      if (index < 0)
-        throw new Eg46Error("EG46_CONFIG_INVALID", `no room in the engine for SNAT address ${entry.address}`);
-      pool.set(key, index);
+    try {
+      for (const [key, entry] of come) {
+        bytes.set(mappedBytes(entry.address), layout.arguments);
+        bytes.set(mappedBytes(entry.inbound), layout.arguments + 16);
+        const index = exports.poolAdd(isIpv4(entry.address) ? 4 : 6, entry.firstPort, entry.lastPort);
+        if (index < 0)
+          throw new Eg46Error("EG46_CONFIG_INVALID", `no room in the engine for SNAT address ${entry.address}`);
+        pool.set(key, index);
+      }
+    } finally {
+      // Also when there is no room: what has gone must be out of the look-ups.
+      if (gone.length + come.length > 0) exports.poolIndex();
     }
-    if (gone.length + come.length > 0) exports.poolIndex();
   }
 
   function installMapping(nat4: number, host6: Uint8Array, nowMs: number): void {

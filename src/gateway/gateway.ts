@@ -24,6 +24,8 @@ export interface Gateway {
   stop(): Promise<void>;
 }
 
+/** A step of the host's network failed: perhaps a link comes back. */
+const RETRY_MS = 2000;
 /** Between looks whether everything that `ready` promises is there. */
 const READY_POLL_MS = 100;
 
@@ -43,6 +45,7 @@ export async function startGateway(
   let inForce: EgressConfig | undefined;
   let applied: Desired | undefined;
   let applyError: string | undefined;
+  let retry: NodeJS.Timeout | undefined;
 
   const loaded = await watchFiles(options.files, (next) => configured(next), stopping.signal);
   const errors = loaded.problems.filter(({ level }) => level === "error").map(formatProblem);
@@ -111,6 +114,7 @@ export async function startGateway(
 
   async function apply(): Promise<void> {
     const egress = resolution.state === "active" ? resolution.egress : undefined;
+    clearTimeout(retry);
     const desired = desire(egress, facts, workers.count);
     const changes = planChange(inForce, egress);
     try {
@@ -128,6 +132,7 @@ export async function startGateway(
     } catch (error) {
       applyError = error instanceof Error ? error.message : String(error);
       log.error({ err: error }, "configuration could not be applied");
+      retry = setTimeout(schedule, RETRY_MS);
     }
   }
 
@@ -181,6 +186,7 @@ export async function startGateway(
     async stop() {
       stopping.abort();
       clearInterval(readiness);
+      clearTimeout(retry);
       frontend.close();
       await Promise.all([admin.close(), workers.stop(), mappings.close()]);
       dns.close();

@@ -50,6 +50,7 @@ export async function startDnsServer({
   onExchange,
 }: LabDnsServerOptions): Promise<LabDnsServer> {
   const exchanges: DnsExchange[] = [];
+  let closed = false;
   const udp = createSocket(isIpv6(address) ? "udp6" : "udp4");
   const tcp = createServer();
 
@@ -74,7 +75,7 @@ export async function startDnsServer({
     if (exchanges.length > keptExchanges) exchanges.shift();
     onExchange?.(exchange);
     setTimeout(() => {
-      for (const reply of replies) send(reply);
+      if (!closed) for (const reply of replies) send(reply);
     }, delayMs);
   }
 
@@ -107,6 +108,7 @@ export async function startDnsServer({
     port: (tcp.address() as AddressInfo).port,
     exchanges,
     async close() {
+      closed = true;
       for (const connection of connections) connection.destroy();
       udp.close();
       tcp.close();

@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { EgressConfig, Snat } from "../../../src/config/resolve.ts";
+import { desire } from "../../../src/gateway/desired.ts";
+import type { HostFacts } from "../../../src/netd/protocol.ts";
+
+const facts: HostFacts = {
+  tuns: [],
+  internalNets: ["10.244.0.0/16"],
+  internal: [{ name: "internal0", mtu: 9000, addresses: ["10.244.1.1/24", "fd00::1/64"] }],
+  external: [{ name: "external", mtu: 1500, addresses: ["192.0.2.1/24", "2001:db8::1/64", "192.0.2.2/24"] }],
+  automapPorts: [20000, 29999],
+  descriptorChannel: 9,
+};
+const egress = (snat: Snat, more: Partial<EgressConfig> = {}): EgressConfig => ({
+  name: "egress",
+  namespace: "default",
+  dualStack: false,
+  snat,
+  automapAddresses: [],
+  debugLog: false,
+  ...more,
+});
+const automap: Snat = { kind: "automap" };
+const pool = (...lists: string[][]): Snat => ({ kind: "pool", name: "pool", lists, shared: false });
+const addressesOf = (desired: ReturnType<typeof desire>) =>
+  desired.settings.map((each) =>
+    each.pool.map(({ address, firstPort, lastPort }) => `${address} ${firstPort}-${lastPort}`),
+  );
+
+test("no egress: nothing is active, nothing is routed, MTUs and networks are known", () => {
+  const desired = desire(undefined, facts, 2);
+  assert.deepEqual(desired.plan, {
+    workers: 1,
+    natSubnets: [],
+    snatPool: [],
+    automap: [],
+    dnsIntercept: false,
+  });
+  assert.deepEqual(
+    desired.settings.map(({ active, mtuInner, mtuOuter }) => [active, mtuInner, mtuOuter]),
+    [
+      [false, 9000, 1500],
+      [false, 9000, 1500],
+    ],
+  );
+});
+
+for (const [name, snat, workers, used, expected] of [
+  [
+    "1 worker, 1 list",
+    pool(["2001:db8::a", "192.0.2.9"]),
+    1,
+    1,
+    [["2001:db8::a 1024-65535", "192.0.2.9 1024-65535"]],
+  ],
+  [
+    "1 worker, 2 lists: it serves both",
+    pool(["2001:db8::a"], ["2001:db8::b"]),
+    1,
+    1,
+    [["2001:db8::a 1024-65535", "2001:db8::b 1024-65535"]],
+  ],
+  [
+    "2 workers, 2 lists: one each",
+    pool(["2001:db8::a"], ["2001:db8::b"]),
+    2,
+    2,
+    [["2001:db8::a 1024-65535"], ["2001:db8::b 1024-65535"]],
+  ],
+  [
+    "2 workers, 3 lists: n, n+W",
+    pool(["::a"], ["::b"], ["::c"]),
+    2,
+    2,
+    [["::a 1024-65535", "::c 1024-65535"], ["::b 1024-65535"]],
+  ],
+  ["2 workers, 1 list: only one has Pods", pool(["2001:db8::a"]), 2, 1, [["2001:db8::a 1024-65535"], []]],
+  [
+    "automap, 1 worker: first address of each family",
+    automap,
+    1,
+    1,
+    [["192.0.2.1 20000-29999", "2001:db8::1 20000-29999"]],
+  ],
+  [
+    "automap, 2 workers: a slice of the ports each",
+    automap,
+    2,
+    2,
+    [
+      ["192.0.2.1 20000-24999", "2001:db8::1 20000-24999"],
+      ["192.0.2.1 25000-29999", "2001:db8::1 25000-29999"],
+    ],
+  ],
+] as const)
+  test(`SNAT ${name}`, () => {
+    const desired = desire(egress(snat), facts, workers);
+    assert.equal(desired.plan.workers, used);
+    assert.deepEqual(addressesOf(desired), expected);
+  });
+
+test("automap: aliases differ, return traffic is matched at the alias, the address itself is not routed", () => {
+  const { plan, settings } = desire(egress(automap), facts, 2);
+  assert.deepEqual(plan.snatPool, []);
+  assert.equal(new Set(plan.automap.map(({ alias }) => alias)).size, 4);
+  for (const { address, alias, worker, ports } of plan.automap)
+    assert.ok(
+      settings[worker]?.pool.some(
+        (each) => each.address === address && each.inbound === alias && each.firstPort === ports[0],
+      ),
+    );
+});
+
+test("automap with a self IP that the host lacks: routed like a pool address, all ports", () => {
+  const { plan, settings } = desire(egress(automap, { automapAddresses: ["198.51.100.7"] }), facts, 1);
+  assert.deepEqual(plan.automap, []);
+  assert.deepEqual(plan.snatPool, [{ address: "198.51.100.7", worker: 0 }]);
+  assert.deepEqual(settings[0]?.pool, [
+    { address: "198.51.100.7", inbound: "198.51.100.7", firstPort: 1024, lastPort: 65535 },
+  ]);
+});
+
+test("automap without an address of a family, and without a port: said", () => {
+  const four = { ...facts, external: [{ ...facts.external[0]!, addresses: ["192.0.2.1/24"] }] };
+  assert.match(desire(egress(automap), four, 1).warnings.join(), /no IPv6 address on external/);
+  const { automapPorts: _, ...portless } = facts;
+  assert.match(
+    desire(egress(automap), portless, 1).warnings.join(),
+    /every port of 192\.0\.2\.1 is the host's own/,
+  );
+});
+
+test("SRC_TRANS_NONE: no SNAT address, so nothing can leave", () => {
+  const desired = desire(egress({ kind: "none" }), facts, 1);
+  assert.deepEqual(addressesOf(desired), [[]]);
+  assert.equal(desired.warnings.length, 1);
+});
+
+test("DNS46: subnet to the TUN, interception, pool and proxy", () => {
+  const dns = {
+    subnet: "10.244.50.0/24",
+    upstreams: ["192.0.2.53"],
+    sorryIp: "192.0.2.80",
+    maxTtl: 77,
+    reservedStatic: 5,
+    rateLimit: 0,
+  };
+  const desired = desire(egress(automap, { dns }), facts, 1);
+  assert.deepEqual(desired.plan.natSubnets, [dns.subnet]);
+  assert.ok(desired.plan.dnsIntercept && desired.settings[0]?.dns);
+  assert.deepEqual(desired.dns, { upstreams: dns.upstreams, maxTtl: 77, sorryIp: dns.sorryIp });
+  assert.deepEqual(desired.mappingPool, { subnet: dns.subnet, reserved: 5 });
+});
