@@ -31,8 +31,8 @@ const SLOTS: u32 = 256;
 export const HEADROOM: u32 = 256;
 /** 64 KB of packet, headroom and tail room; not a multiple of the page, or all slots would share cache sets. */
 const STRIDE: u32 = 69_824;
-/** What the host may read into a slot at most. */
-export const READ_MAX: u32 = 65_536 + VNET_HEADER;
+/** What the host may read into a slot at most: the largest IPv6 packet that isn't a jumbogram. */
+export const READ_MAX: u32 = VNET_HEADER + 40 + 65_535;
 
 const RECEIVE = memory.data(64 * 32, 64);
 const TRANSMIT = memory.data(256 * 32, 64);

@@ -26,6 +26,7 @@ export function createHealth(upstream: Upstream, log: Logger): Health {
   const refusedNames = new Set<string>();
   let known: Uint8Array | undefined;
   let probing: NodeJS.Timeout | undefined;
+  let stopped = false;
 
   function answered(query: Uint8Array, latencyMs: number): void {
     known = query;
@@ -41,7 +42,7 @@ export function createHealth(upstream: Upstream, log: Logger): Health {
   function failed(query: Uint8Array, why: string): void {
     known ??= query;
     failures++;
-    if (failures < failuresUntilSick || probing !== undefined) return;
+    if (failures < failuresUntilSick || probing !== undefined || stopped) return;
     log.warn({ upstream: upstream.address }, `DNS upstream ${why}; others are asked first`);
     probing = setInterval(probe, probeEveryMs).unref();
   }
@@ -73,6 +74,9 @@ export function createHealth(upstream: Upstream, log: Logger): Health {
       failed(query, "refuses or fails");
     },
     silent: (query) => failed(query, "does not answer"),
-    stop: () => clearInterval(probing),
+    stop() {
+      stopped = true;
+      clearInterval(probing);
+    },
   };
 }

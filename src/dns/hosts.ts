@@ -1,7 +1,6 @@
 /** IPv6 destinations for which a mapping makes sense: hosts that packets can be sent to beyond this link. */
 const excluded: readonly (readonly [prefix: readonly number[], bits: number])[] = [
-  [[], 128], // :: unspecified
-  [[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 128], // ::1 loopback
+  [[], 96], // :: unspecified, ::1 loopback, IPv4-compatible (RFC 4291 §2.5.5.1: deprecated)
   [[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff], 96], // ::ffff:0:0/96 IPv4-mapped: RFC 6147 §5.1.4, the same danger here
   [[0xfe, 0x80], 10], // link-local
   [[0xff], 8], // multicast

@@ -52,8 +52,9 @@ export function createDnsProxy({ mapHost, log, upstreamPort = 53 }: DnsProxyDepe
     createUpstream: (address) => createUpstream(address, upstreamPort, () => failures["upstream-mismatch"]++),
     log,
   });
+  const exchange = createExchange(resolver);
   const answer = createAnswerer({
-    exchange: createExchange(resolver),
+    exchange,
     mapHost,
     log,
     synthesized: () => synthesized++,
@@ -70,7 +71,7 @@ export function createDnsProxy({ mapHost, log, upstreamPort = 53 }: DnsProxyDepe
     if (admission.kind === "drop") return drop(admission.reason);
     questions++;
     if (admission.kind === "refuse") return errorReply(bytes, admission.rcode);
-    if (resolver.sent(bytes)) {
+    if (exchange.isEcho(bytes)) {
       drop("loop");
       const text = "the upstream's address leads back to this gateway";
       return errorReply(bytes, rcode.SERVFAIL, { code: extendedErrorCode.other, text });

@@ -50,7 +50,8 @@ export function createUdpPool(address: string, port: number, mismatched: () => v
     const pending = new Map<number, Pending>();
     const connected = new Promise<void>((done, fail) => {
       socket.once("error", fail);
-      socket.connect(port, address, () => done());
+      // Node hands a failure (no route, for one) to the callback instead of 'error'.
+      socket.connect(port, address, (error?: Error) => (error ? fail(error) : done()));
     });
     const channel: Channel = { socket, connected, pending, retireAt: Date.now() + maxAgeMs, questions: 0 };
     connected.catch(() => drop(channel));
@@ -111,10 +112,10 @@ export function createUdpPool(address: string, port: number, mismatched: () => v
         };
         channel.pending.set(id, { bytes, question, done, fail });
         signal.addEventListener("abort", abort);
+        const failed = (error: Error | null) => error && channel.pending.get(id)?.fail(error);
         channel.connected.then(() => {
-          if (channel.pending.has(id))
-            channel.socket.send(bytes, (error) => error && channel.pending.get(id)?.fail(error));
-        }, fail);
+          if (channel.pending.has(id)) channel.socket.send(bytes, failed);
+        }, failed);
       });
     },
     sent: (query) =>

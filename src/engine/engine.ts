@@ -134,7 +134,10 @@ function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint
         bytes.set(mappedBytes(entry.inbound), layout.arguments + 16);
         const index = exports.poolAdd(isIpv4(entry.address) ? 4 : 6, entry.firstPort, entry.lastPort);
         if (index < 0)
-          throw new Eg46Error("EG46_CONFIG_INVALID", `no room in the engine for SNAT address ${entry.address}`);
+          throw new Eg46Error(
+            "EG46_CONFIG_INVALID",
+            `no room in the engine for SNAT address ${entry.address}`,
+          );
         pool.set(key, index);
       }
     } finally {

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import dnsPacket from "dns-packet";
 import { pino } from "pino";
 import { createDnsProxy, type DnsProxy } from "../../../src/dns/proxy.ts";
+import { serveUdp } from "../../../src/dns/server.ts";
 import { type LabDnsServer, startDnsServer, type Zone } from "../../../src/lab/dns-server.ts";
 import { testZone } from "../../support/dns-names.ts";
 
@@ -120,6 +121,12 @@ describe("failover between upstreams", () => {
       assert.equal(servers[0]!.exchanges.length, before);
     }));
 
+  test("an upstream that the kernel refuses to send to, over IPv4 and IPv6: the next is asked at once", () =>
+    withUpstreams(["good"], async (proxy) => {
+      proxy.configure({ upstreams: ["255.255.255.255", "ff02::1", "127.0.0.1"], maxTtl: 600 });
+      assert.equal((await ask(proxy, "v4only.example")).answers, 1);
+    }));
+
   test("an upstream address that leads back to us: SERVFAIL, counted, no endless circle", async () => {
     const listener = createSocket("udp4").bind(0, "127.0.0.1");
     await once(listener, "listening");
@@ -128,13 +135,11 @@ describe("failover between upstreams", () => {
       log: pino({ level: "silent" }),
       upstreamPort: listener.address().port,
     });
-    listener.on("message", async (query, { port, address }) => {
-      const reply = await proxy.handle(query, "udp");
-      if (reply !== undefined) listener.send(reply, port, address);
-    });
+    serveUdp(listener, proxy, () => true);
     proxy.configure({ upstreams: ["127.0.0.1"], maxTtl: 600 });
     assert.equal((await ask(proxy, "v4only.example")).rcode, "SERVFAIL");
-    assert.equal(proxy.stats().failures.loop, 2);
+    const { questions, failures } = proxy.stats();
+    assert.ok(failures.loop >= 1 && questions < 10, `${failures.loop} of ${questions}`);
     proxy.close();
     listener.close();
   });

@@ -1,0 +1,332 @@
+/** One row or more for each drop reason: the packet is counted under it once, and nothing comes out but ICMP errors. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { DropReason } from "../../../src/engine/layout.gen.ts";
+import { decode } from "../../support/decode.ts";
+import { far4, far6, type Lab, nat4, pod4, poolEntry, snat4, startLab } from "../../support/engine.ts";
+import { type Flow, flow44, flow46, flow66, fromPod, fromRemote, openFlow } from "../../support/flows.ts";
+import {
+  ACK,
+  buildPacket,
+  concat,
+  extensionHeader,
+  FIN,
+  type PacketSpec,
+  RST,
+  SYN,
+  withBytes,
+} from "../../support/packets.ts";
+import { VNET_BYTES, withVnet } from "../../support/vnet.ts";
+
+type Name = Exclude<keyof typeof DropReason, "NONE">;
+interface Row {
+  readonly reason: Name;
+  readonly name: string;
+  /** The packets to drop; what must stand before them is done here too. */
+  readonly packets: (lab: Lab) => readonly Uint8Array[];
+  /** ICMP errors that come out. */
+  readonly errors?: number;
+}
+
+const row = (
+  reason: Name,
+  name: string,
+  packets: (lab: Lab) => Uint8Array | readonly Uint8Array[],
+  errors = 0,
+): Row => ({ reason, name, errors, packets: (lab) => [packets(lab)].flat() });
+
+const out = (flow: Flow, protocol: "tcp" | "udp" | "icmp", details: Partial<PacketSpec> = {}) =>
+  buildPacket(fromPod(flow, protocol, 4000, { tcpFlags: SYN, ...details }));
+const tcp4 = out(flow46, "tcp");
+const udp4 = out(flow46, "udp");
+const udp6 = out(flow66, "udp");
+const icmp4 = out(flow46, "icmp");
+const cut = (packet: Uint8Array, length: number) => packet.slice(0, VNET_BYTES + length);
+const vnet = new Uint8Array(VNET_BYTES);
+const bytes = (length: number) => new Uint8Array(length).fill(0x61);
+const to = (destination: string) => out({ ...flow44, seen: destination }, "udp");
+const routing = (segmentsLeft: number) =>
+  out(flow66, "udp", { options: extensionHeader(17, 2, segmentsLeft), firstExtension: 43 });
+const sourceRoute = (kind: number) =>
+  out(flow46, "udp", { options: Uint8Array.of(1, kind, 7, 4, 1, 2, 3, 4) });
+
+const rows: readonly Row[] = [
+  row("IP_VERSION_UNKNOWN", "version 0", () => withBytes(tcp4, { 0: 0x05 })),
+  row("IP_VERSION_UNKNOWN", "version 5", () => withBytes(tcp4, { 0: 0x55 })),
+  row("IP_TRUNCATED", "no virtio-net header", () => vnet.slice(0, 11)),
+  row("IP_TRUNCATED", "nothing behind it", () => vnet),
+  row("IP_TRUNCATED", "19 bytes", () => cut(tcp4, 19)),
+  row("IP_TRUNCATED", "39 bytes of IPv6", () => cut(udp6, 39)),
+  row("IP_TRUNCATED", "IPv4 total length beyond the end", () => tcp4.slice(0, -1)),
+  row("IP_TRUNCATED", "IPv6 payload length beyond the end", () => udp6.slice(0, -1)),
+  row("IPV4_HEADER_INVALID", "header of 16 bytes", () => withBytes(tcp4, { 0: 0x44 })),
+  row("IPV4_HEADER_INVALID", "header longer than the packet", () => withBytes(tcp4, { 2: 0, 3: 19 })),
+  row("IPV4_SOURCE_ROUTE", "loose", () => sourceRoute(131)),
+  row("IPV4_SOURCE_ROUTE", "strict", () => sourceRoute(137)),
+  row("IPV6_EXTENSION_INVALID", "beyond the packet", () => withBytes(udp6, { 6: 60, 41: 200 })),
+  row("IPV6_EXTENSION_INVALID", "cut off", () => withBytes(cut(udp6, 44), { 5: 4, 6: 60 })),
+  row("IPV6_EXTENSION_INVALID", "nine of them", () =>
+    out(flow66, "udp", {
+      options: concat(...Array.from({ length: 9 }, () => extensionHeader(60, 1))),
+      firstExtension: 60,
+    }),
+  ),
+  row("IPV6_ROUTING_HEADER", "one segment left", () => routing(1)),
+  row("FRAGMENT", "IPv4, more fragments", () => withBytes(udp4, { 6: 0x20 })),
+  row("FRAGMENT", "IPv4, offset", () => withBytes(udp4, { 7: 1 })),
+  row("FRAGMENT", "IPv6", () => out(flow66, "udp", { options: extensionHeader(17, 1), firstExtension: 44 })),
+  row("PROTOCOL_UNSUPPORTED", "IPv4: SCTP", () => withBytes(udp4, { 9: 132 })),
+  row("PROTOCOL_UNSUPPORTED", "IPv4: ICMPv6", () => withBytes(icmp4, { 9: 58 })),
+  row("PROTOCOL_UNSUPPORTED", "IPv6: ICMPv4", () => withBytes(udp6, { 6: 1 })),
+  row("PROTOCOL_UNSUPPORTED", "IPv6: no next header", () => withBytes(udp6, { 6: 59 })),
+  row("TCP_HEADER_INVALID", "header of 16 bytes", () => withBytes(tcp4, { 32: 0x40 })),
+  row("TCP_HEADER_INVALID", "header beyond the packet", () => withBytes(tcp4, { 32: 0xf0 })),
+  row("TCP_HEADER_INVALID", "19 bytes", () => withBytes(cut(tcp4, 39), { 3: 39 })),
+  row("TCP_FLAGS_INVALID", "none", () => out(flow46, "tcp", { tcpFlags: 0 })),
+  row("TCP_FLAGS_INVALID", "SYN and FIN", () => out(flow46, "tcp", { tcpFlags: SYN | FIN })),
+  row("TCP_FLAGS_INVALID", "SYN and RST", () => out(flow46, "tcp", { tcpFlags: SYN | RST })),
+  row("UDP_LENGTH_INVALID", "7 bytes", () => withBytes(cut(udp4, 27), { 3: 27 })),
+  row("UDP_LENGTH_INVALID", "length field too long", () => withBytes(udp4, { 24: 1 })),
+  row("UDP_LENGTH_INVALID", "length field too short", () => withBytes(udp4, { 25: 8 })),
+  row("UDP_CHECKSUM_MISSING", "IPv6", () => withBytes(udp6, { 46: 0, 47: 0 })),
+  row("ICMP_TRUNCATED", "7 bytes", () => withBytes(cut(icmp4, 27), { 3: 27 })),
+  row("ICMP_TYPE_UNSUPPORTED", "IPv4 redirect", () => withBytes(icmp4, { 20: 5 })),
+  row("ICMP_TYPE_UNSUPPORTED", "IPv4 echo with a code", () => withBytes(icmp4, { 21: 1 })),
+  row("ICMP_TYPE_UNSUPPORTED", "IPv6 neighbour advertisement", () =>
+    withBytes(out(flow66, "icmp"), { 40: 136 }),
+  ),
+  row("ICMP_TYPE_UNSUPPORTED", "echo reply of a Pod that nobody asked for", () =>
+    out(flow46, "icmp", { echoReply: true }),
+  ),
+  row("PORT_ZERO", "source", () => buildPacket(fromPod(flow46, "udp", 0))),
+  row("PORT_ZERO", "destination", () => out(flow46, "tcp", { destinationPort: 0 })),
+  row("OFFLOAD_INVALID", "checksum starts elsewhere", () =>
+    withVnet(out(flow46, "tcp", { checksum: "partial" }), { checksumStart: 24 }),
+  ),
+  row("OFFLOAD_INVALID", "checksum field elsewhere", () =>
+    withVnet(out(flow46, "tcp", { checksum: "partial" }), { checksumOffset: 6 }),
+  ),
+  row("OFFLOAD_INVALID", "partial ICMP checksum", () =>
+    withVnet(icmp4, { flags: 1, checksumStart: 20, checksumOffset: 2 }),
+  ),
+  row("OFFLOAD_INVALID", "segments without a partial checksum", () =>
+    withVnet(tcp4, { gsoType: 1, gsoSize: 1000 }),
+  ),
+  row("OFFLOAD_INVALID", "segments of no size", () =>
+    out(flow46, "tcp", { checksum: "partial", gsoSize: 0 }),
+  ),
+  row("OFFLOAD_INVALID", "TCPv6 segments in IPv4", () =>
+    withVnet(out(flow46, "tcp", { checksum: "partial", gsoSize: 9 }), { gsoType: 4 }),
+  ),
+  row("OFFLOAD_INVALID", "TCP segments in UDP", () =>
+    withVnet(out(flow46, "udp", { checksum: "partial", gsoSize: 9 }), { gsoType: 1 }),
+  ),
+  row("OFFLOAD_INVALID", "UDP segments in TCP", () =>
+    withVnet(out(flow46, "tcp", { checksum: "partial", gsoSize: 9 }), { gsoType: 5 }),
+  ),
+  row("OFFLOAD_INVALID", "UDP fragmentation offload", () =>
+    withVnet(out(flow46, "udp", { checksum: "partial", gsoSize: 9 }), { gsoType: 3 }),
+  ),
+  row("SOURCE_NOT_INTERNAL", "IPv4", () => out({ ...flow46, pod: "10.2.0.1" }, "tcp")),
+  row("SOURCE_NOT_INTERNAL", "IPv6", () => out({ ...flow66, pod: "fd00:2::1" }, "udp")),
+  row("SOURCE_NOT_INTERNAL", "IPv6 with a Pod's IPv4 address in it", () =>
+    out({ ...flow66, pod: `::ffff:${pod4}` }, "udp"),
+  ),
+  row("SOURCE_NOT_INTERNAL", "a DNS question", (lab) => {
+    lab.configure({ dns: true });
+    return out({ ...flow44, pod: "10.2.0.1" }, "udp", { destinationPort: 53 });
+  }),
+  ...["0.0.0.0", "0.1.2.3", "127.0.0.1", "169.254.169.254", "224.0.0.1", "255.255.255.255"].map(
+    (destination) => row("DESTINATION_NOT_FORWARDABLE", destination, () => to(destination)),
+  ),
+  ...["::", "::1", "fe80::1", "febf::1", "ff02::1", `::ffff:${snat4}`, `::ffff:${far4}`].map((destination) =>
+    row("DESTINATION_NOT_FORWARDABLE", destination, () => out({ ...flow66, seen: destination }, "udp")),
+  ),
+  ...["::1", "fe80::1", "ff02::1", `::ffff:${far4}`].map((destination) =>
+    row("DESTINATION_NOT_FORWARDABLE", `mapping to ${destination}`, (lab) => {
+      lab.install(nat4, destination);
+      return tcp4;
+    }),
+  ),
+  row("DESTINATION_INTERNAL", "IPv4", () => to("10.1.9.9")),
+  row("DESTINATION_INTERNAL", "IPv6", () => out({ ...flow66, seen: "fd00:1::9" }, "udp")),
+  row("EGRESS_NOT_CONFIGURED", "IPv4", (lab) => {
+    lab.configure({ active: false });
+    return tcp4;
+  }),
+  row("DUAL_STACK_DISABLED", "IPv6 from a Pod", (lab) => {
+    lab.configure({ dualStack: false });
+    return udp6;
+  }),
+  row("MAPPING_UNKNOWN", "the store has just said so", (lab) => {
+    lab.unknown("10.244.50.99", false, 0);
+    return to("10.244.50.99");
+  }),
+  row("MAPPING_TIMEOUT", "the store didn't answer in time", (lab) => {
+    lab.push([to("10.244.50.99")], 0);
+    lab.push([to("10.244.50.98")], 0);
+    lab.unknown("10.244.50.98", true, 0);
+    return [];
+  }),
+  row("MAPPING_QUEUE_FULL", "the ninth for one address", (lab) => {
+    lab.push(Array.from({ length: 8 }, () => to("10.244.50.99")));
+    return to("10.244.50.99");
+  }),
+  row("MAPPING_QUEUE_FULL", "the 65th in all", (lab) => {
+    lab.push(Array.from({ length: 64 }, (_, index) => to(`10.244.50.${100 + index}`)));
+    return to("10.244.50.99");
+  }),
+  row("SNAT_ADDRESS_MISSING", "TCP, no IPv6 address", (lab) => {
+    lab.configure({ pool: [poolEntry(snat4)] });
+    return tcp4;
+  }),
+  row("SNAT_ADDRESS_MISSING", "UDP, no address at all", (lab) => {
+    lab.configure({ pool: [] });
+    return to(far4);
+  }),
+  ...(["tcp", "udp", "icmp"] as const).map((protocol) =>
+    row("SNAT_PORTS_EXHAUSTED", protocol, (lab) => {
+      lab.configure({ pool: [poolEntry(snat4, { firstPort: 9000, lastPort: 9000 })] });
+      lab.push([fromPod(flow44, protocol, 3999, { tcpFlags: SYN })]);
+      return out(flow44, protocol);
+    }),
+  ),
+  row("SESSION_TABLE_FULL", "TCP", (lab) => {
+    lab.push(
+      Array.from({ length: 1 << 14 }, (_, index) =>
+        fromPod(flow46, "tcp", 10_000 + index, { tcpFlags: SYN }),
+      ),
+    );
+    return tcp4;
+  }),
+  row("TCP_NO_SESSION", "ACK", () => out(flow46, "tcp", { tcpFlags: ACK })),
+  row("TCP_NO_SESSION", "SYN-ACK", () => out(flow46, "tcp", { tcpFlags: SYN | ACK })),
+  row("TCP_NO_SESSION", "RST", () => out(flow66, "tcp", { tcpFlags: RST })),
+  ...[flow46, flow44, flow66].flatMap((flow) =>
+    (["tcp", "udp", "icmp"] as const).map((protocol) =>
+      row("INBOUND_NO_SESSION", `${flow.in}, ${protocol}`, () =>
+        buildPacket(fromRemote(flow, protocol, 5000)),
+      ),
+    ),
+  ),
+  row("INBOUND_NO_SESSION", "echo request with a session's identifier", (lab) =>
+    buildPacket(fromRemote(flow46, "icmp", openFlow(lab, flow46, "icmp", 4000), { echoReply: false })),
+  ),
+  row("INBOUND_NO_SESSION", "another remote port", (lab) =>
+    buildPacket(fromRemote(flow46, "udp", openFlow(lab, flow46, "udp", 4000), { sourcePort: 8081 })),
+  ),
+  row("INBOUND_NO_SESSION", "another remote address", (lab) =>
+    buildPacket(fromRemote({ ...flow46, remote: far6 }, "udp", openFlow(lab, flow46, "udp", 4000))),
+  ),
+  row("HOP_LIMIT_EXPIRED", "4→6, new flow", () => out(flow46, "udp", { hops: 1 }), 1),
+  row("HOP_LIMIT_EXPIRED", "4→6, TTL 0", () => out(flow46, "tcp", { hops: 0 }), 1),
+  row(
+    "HOP_LIMIT_EXPIRED",
+    "4→6, session",
+    (lab) => {
+      openFlow(lab, flow46, "udp", 4000);
+      return out(flow46, "udp", { hops: 1 });
+    },
+    1,
+  ),
+  row(
+    "HOP_LIMIT_EXPIRED",
+    "6→4",
+    (lab) => buildPacket(fromRemote(flow46, "udp", openFlow(lab, flow46, "udp", 4000), { hops: 1 })),
+    1,
+  ),
+  row("PACKET_TOO_BIG", "4→6", () => out(flow46, "udp", { payload: bytes(1453) }), 1),
+  row(
+    "PACKET_TOO_BIG",
+    "4→6, UDP segments",
+    () => out(flow46, "udp", { checksum: "partial", gsoSize: 1453, payload: bytes(4000) }),
+    1,
+  ),
+  row("PACKET_TOO_BIG", "4→4 with DF", () => out(flow44, "udp", { payload: bytes(1473) }), 1),
+  row("PACKET_TOO_BIG", "6→6", () => out(flow66, "udp", { payload: bytes(1453) }), 1),
+  row(
+    "PACKET_TOO_BIG",
+    "6→4, more than IPv4 can hold",
+    (lab) => {
+      const outer = openFlow(lab, flow46, "tcp", 4000);
+      return buildPacket(
+        fromRemote(flow46, "tcp", outer, { checksum: "partial", gsoSize: 1400, payload: bytes(65_496) }),
+      );
+    },
+    1,
+  ),
+  row("OUTPUT_FULL", "a super-packet of many questions", (lab) => {
+    lab.configure({ dns: true });
+    const details = { destinationPort: 53, checksum: "partial", gsoSize: 10, payload: bytes(2570) } as const;
+    return out(flow44, "udp", details);
+  }),
+];
+
+describe("drops", () => {
+  for (const { reason, name, packets, errors } of rows)
+    test(`${reason}: ${name}`, async () => {
+      const lab = await startLab();
+      const dropped = packets(lab);
+      // The one whose time runs out is in the engine already.
+      const result = reason === "MAPPING_TIMEOUT" ? lab.sweep(2001) : lab.push(dropped);
+      assert.deepEqual(result.drops, { [reason]: 1 });
+      assert.equal(result.outputs.length, errors);
+      for (const output of result.outputs) assert.equal(decode(output).icmp === undefined, false);
+    });
+
+  test("DEVICE_REFUSED: counted by the host, once a packet", async () => {
+    let refuse = false;
+    const lab = await startLab({
+      wrap: (device) => ({
+        read: (address, length) => device.read(address, length),
+        write: (address, length) => !refuse && device.write(address, length),
+      }),
+    });
+    refuse = true;
+    assert.deepEqual(lab.push([tcp4, udp6]), {
+      outputs: [],
+      drops: { DEVICE_REFUSED: 2 },
+      questions: [],
+      asked: [],
+    });
+    refuse = false;
+    assert.equal(lab.push([tcp4]).outputs.length, 1);
+  });
+
+  test("every reason has a row", () => {
+    const covered = new Set<string>([...rows.map(({ reason }) => reason), "NONE", "DEVICE_REFUSED"]);
+    assert.deepEqual(
+      Object.keys(DropReason).filter((name) => !covered.has(name)),
+      [],
+    );
+  });
+});
+
+describe("not dropped", () => {
+  const allowed: readonly (readonly [string, Uint8Array])[] = [
+    ["NAT64 of others (64:ff9b::/96)", out({ ...flow66, seen: "64:ff9b::c000:201" }, "udp")],
+    [
+      "4→4 without DF: the kernel fragments",
+      out(flow44, "udp", { payload: bytes(3000), dontFragment: false }),
+    ],
+    ["4→6 at the MTU", out(flow46, "udp", { payload: bytes(1452) })],
+    ["6→6 at the MTU", out(flow66, "udp", { payload: bytes(1452) })],
+    ["4→4 at the MTU", out(flow44, "udp", { payload: bytes(1472) })],
+    ["routing header without segments left", routing(0)],
+    [
+      "eight extension headers",
+      out(flow66, "udp", {
+        options: concat(...[60, 60, 60, 60, 60, 60, 60, 17].map((next) => extensionHeader(next, 1))),
+        firstExtension: 60,
+      }),
+    ],
+    ["SYN with ECN flags", out(flow46, "tcp", { tcpFlags: SYN | 0xc0 })],
+  ];
+  for (const [name, packet] of allowed)
+    test(name, async () => {
+      const lab = await startLab();
+      const { outputs, drops } = lab.push([packet]);
+      assert.deepEqual([outputs.length, drops], [1, {}]);
+      decode(outputs[0]!);
+    });
+});
