@@ -2,7 +2,7 @@
  * Which names get an A (specification, 'DNS Resolution'): a reply with only AAAA. Pure: from the client's question
  * and the upstream's replies to a decision. The mirror image of DNS64 (RFC 6147 §5.1), whose clauses are named below.
  */
-import { isUsableHost } from "./hosts.ts";
+import { isRemoteHost } from "../remote-host.ts";
 import {
   classIn,
   flag,
@@ -91,7 +91,7 @@ export function decide(
     .filter((record) => record.type === recordType.AAAA && record.end - record.rdata === 16)
     .filter((record) => foldedOwner(aaaaReply, record) === ownerKey)
     .map((record) => ({ address: aaaaReply.bytes.slice(record.rdata, record.end), ttl: record.ttl }))
-    .filter((host) => isUsableHost(host.address))
+    .filter((host) => isRemoteHost(host.address))
     .slice(0, maxHosts);
   if (hosts.length === 0) return pass;
   const ttl = Math.min(negativeTtl(aReply), maxTtl, ...hosts.map((host) => host.ttl));

@@ -1,4 +1,5 @@
 import { bytesToIpv6, ipv6ToBytes, isIpv4 } from "../addresses.ts";
+import { isRemoteHost } from "../remote-host.ts";
 
 /** ha_unit `0`, then bin_id, as the specification's table "DB parameters" prints them; the NAT IPv4 follows. */
 export const keyPrefix = "0073c3b6eft_dns46";
@@ -56,10 +57,5 @@ export function canonicalHost6(text: string): string | undefined {
   } catch {
     return undefined;
   }
-  const [first = 0, second = 0] = bytes;
-  const zeroStart = bytes.subarray(0, 10).every((byte) => byte === 0);
-  const embedsIpv4 = zeroStart && [0, 0xffff].includes((bytes[10]! << 8) | bytes[11]!);
-  const linkLocal = first === 0xfe && (second & 0xc0) === 0x80;
-  const multicast = first === 0xff;
-  return embedsIpv4 || linkLocal || multicast ? undefined : bytesToIpv6(bytes);
+  return isRemoteHost(bytes) ? bytesToIpv6(bytes) : undefined;
 }

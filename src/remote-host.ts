@@ -1,4 +1,4 @@
-/** IPv6 destinations for which a mapping makes sense: hosts that packets can be sent to beyond this link. */
+/** What can be the IPv6 host of a mapping: an address that packets can be sent to beyond this link. */
 const excluded: readonly (readonly [prefix: readonly number[], bits: number])[] = [
   [[], 96], // :: unspecified, ::1 loopback, IPv4-compatible (RFC 4291 §2.5.5.1: deprecated)
   [[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff], 96], // ::ffff:0:0/96 IPv4-mapped: RFC 6147 §5.1.4, the same danger here
@@ -7,7 +7,7 @@ const excluded: readonly (readonly [prefix: readonly number[], bits: number])[] 
 ];
 
 /** `address`: 16 bytes in wire order. */
-export function isUsableHost(address: Uint8Array): boolean {
+export function isRemoteHost(address: Uint8Array): boolean {
   return !excluded.some(([prefix, bits]) => hasPrefix(address, prefix, bits));
 }
 
