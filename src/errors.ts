@@ -66,6 +66,12 @@ export const errorCatalog = {
     traffic: "None: only the request failed.",
     remedy: "Check the path; a gateway of another version may lack it (`egress46 status` shows its version).",
   },
+  EG46_CAPTURE_INVALID: {
+    title: "A capture file is malformed, or cannot be read or written",
+    traffic: "None: captures are files. Packets before the place that the message names were processed.",
+    remedy:
+      "Check the file at the offset named (`capinfos FILE`); if its last packet was cut off, the rest is whole.",
+  },
   EG46_ENGINE: {
     title: "The packet engine stopped",
     traffic: "Refused until the worker is up again (fail closed).",

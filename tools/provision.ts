@@ -5,13 +5,16 @@ export const testTools: readonly Tool[] = [
   ...labTools,
   { command: "curl", debianPackage: "curl" },
   { command: "dig", debianPackage: "bind9-dnsutils" },
+  { command: "editcap", debianPackage: "wireshark-common" },
   { command: "iperf3", debianPackage: "iperf3" },
+  { command: "mergecap", debianPackage: "wireshark-common" },
   { command: "nc", debianPackage: "netcat-openbsd" },
   { command: "openssl", debianPackage: "openssl" },
   { command: "ping", debianPackage: "iputils-ping" },
   { command: "redis-cli", debianPackage: "redis-tools" },
   { command: "redis-server", debianPackage: "redis-server" },
   { command: "tcpdump", debianPackage: "tcpdump" },
+  { command: "tshark", debianPackage: "tshark" },
 ];
 
 /** Installs what is lacking where that is possible; tells on standard output what tests will miss. */

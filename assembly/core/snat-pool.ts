@@ -42,6 +42,8 @@ const SHARES6 = memory.data(2 * 1024, 64);
 const NO_ADDRESS: u16 = 0xffff;
 
 let table: usize = 0;
+/** Places of the table that were ever in use. */
+let places: u32 = 0;
 
 export function initPool(): bool {
   table = reserve(<u64>MAX_POOL_ADDRESSES * offsetof<PoolAddress>());
@@ -87,6 +89,7 @@ export function addPoolAddress(
     entry.inboundSum =
       family == 4 ? sumAddress(0, inboundHi & 0xffffffff00000000) : sumAddress(inboundLo, inboundHi);
     memory.fill(entry.udpPorts, 0, BITMAP_BYTES * 2);
+    places = max(places, i + 1);
     return i;
   }
   return -1;
@@ -102,7 +105,7 @@ export function removePoolAddress(index: u32): void {
 /** Rebuilds the look-up by inbound address and the shares of both families. */
 export function indexPool(): void {
   memory.fill(LOOKUP, 0xff, LOOKUP_PLACES << 1);
-  for (let i: u32 = 0; i < MAX_POOL_ADDRESSES; i++) {
+  for (let i: u32 = 0; i < places; i++) {
     const entry = poolAddress(i);
     if (entry.family == 0) continue;
     let place = lookupHome(entry.inboundLo, entry.inboundHi);
@@ -139,7 +142,7 @@ function share(shares: usize, family: u32): void {
   for (let s: u32 = 0; s < SHARES; s++) {
     let best = NO_ADDRESS;
     let bestWeight: u64 = 0;
-    for (let i: u32 = 0; i < MAX_POOL_ADDRESSES; i++) {
+    for (let i: u32 = 0; i < places; i++) {
       const entry = poolAddress(i);
       if (entry.family != family) continue;
       const weight = scramble(entry.lo ^ scramble(entry.hi ^ scramble(s + 1)));

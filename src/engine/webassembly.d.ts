@@ -7,4 +7,9 @@ declare namespace WebAssembly {
     readonly value: unknown;
   }
   class RuntimeError extends Error {}
+  class Module {
+    constructor(bytes: Uint8Array);
+    static imports(module: Module): readonly { readonly kind: string; readonly name: string }[];
+    static exports(module: Module): readonly { readonly kind: string; readonly name: string }[];
+  }
 }

@@ -1,0 +1,13 @@
+/** engine.test.ts with another seed each time (printed; EG46_SEED repeats it), and many more runs. */
+import { describe } from "node:test";
+import { hostileProperties } from "../support/engine-hostile.ts";
+import { tableProperties } from "../support/engine-tables.ts";
+import { translationProperties } from "../support/engine-translation.ts";
+
+const seed = Number(process.env.EG46_SEED ?? Date.now() % 2 ** 31);
+
+describe(`engine, seed ${seed}`, () => {
+  hostileProperties({ seed, numRuns: 500_000 });
+  translationProperties({ seed, numRuns: 50_000 });
+  tableProperties({ seed, numRuns: 200_000 });
+});
