@@ -3,11 +3,10 @@
  */
 import { mappedBE } from "./address";
 import { fold } from "./checksum";
-import { limits } from "./limits";
 import { isSegmented, writeOffload } from "./offload";
 import { packet } from "./packet";
 import { PROTOCOL_ICMP4 } from "./protocol";
-import { Session } from "./session";
+import { target } from "./target";
 import { rewriteTransport } from "./transport";
 import { IPV4_DONT_FRAGMENT_BE, IPV4_HEADER, Ipv4 } from "./wire/ipv4";
 import { Ipv6 } from "./wire/ipv6";
@@ -22,9 +21,9 @@ export function nextIdentification(): u16 {
 /** RFC 7915 §5.1: packets up to this size get DF=0, so that a small tunnel on the path can't black-hole them. */
 const MAY_FRAGMENT: u32 = 1260;
 
-/** → address of the new IP header. */
-export function translate64(s: Session, maxSegment: u32): usize {
-  rewriteTransport(s, false, maxSegment);
+/** By `target`; `mtu` is the IPv4 side's. → address of the new IP header. */
+export function translate64(mtu: u32, maxSegment: u32): usize {
+  rewriteTransport(4, maxSegment);
   const tos = Ipv6.at(packet.ip).trafficClass;
   const total = packet.transportLength + IPV4_HEADER;
   const mayFragment = total <= MAY_FRAGMENT && !isSegmented();
@@ -39,12 +38,12 @@ export function translate64(s: Session, maxSegment: u32): usize {
   header.ttl = <u8>(packet.hopLimit - 1);
   header.protocol = <u8>packet.protocol;
   header.checksum = 0;
-  header.sourceBE = s.seen4BE;
-  header.destinationBE = mappedBE(s.innerHi);
+  header.sourceBE = mappedBE(target.sourceHi);
+  header.destinationBE = mappedBE(target.destinationHi);
   header.checksum = <u16>(fold(
     <u64>load<u32>(ip) + load<u32>(ip, 4) + load<u32>(ip, 8) + load<u32>(ip, 12) + load<u32>(ip, 16),
   ) ^ 0xffff);
-  writeOffload(ip, 4, limits.mtuInner);
+  writeOffload(ip, 4, mtu);
   return ip;
 }
 if (PROTOCOL_ICMP4 != 1) ERROR("sessions number ICMP as IPv4 does");

@@ -1,69 +1,79 @@
-/** Changes in the transport header: port (or ICMP identifier), type, MSS, and the checksum by difference. */
+/** Changes in the transport header: ports (or ICMP identifier), type, MSS, and the checksum by difference. */
 import { adjust, fold, negate, sumAddress, sumPseudo } from "./checksum";
-import { VirtualServer } from "./counters";
 import { isPartial, requestChecksum } from "./offload";
 import { packet } from "./packet";
 import { PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
-import { Session } from "./session";
-import { poolAddress } from "./snat-pool";
+import { Target, target } from "./target";
 import { ICMP4_ECHO, ICMP4_ECHO_REPLY, ICMP6_ECHO, ICMP6_ECHO_REPLY, Icmp } from "./wire/icmp";
 import { TCP_SYN, Tcp, mssOption } from "./wire/tcp";
 import { Udp } from "./wire/udp";
 
+/** Folded: what new ports in the place of old ones add to a checksum. */
+// @ts-ignore: decorator
+@inline
+export function portDelta(t: Target, sourcePortBE: u32, destinationPortBE: u32): u32 {
+  return t.sourcePortBE + negate(sourcePortBE) + t.destinationPortBE + negate(destinationPortBE);
+}
+
 /**
- * Towards the outside (`outbound`) or back to the Pod. `maxSegment` bounds the MSS of a SYN (RFC 7915 leaves it to
- * path MTU discovery; a clamp spares its round trip and survives where ICMP is filtered).
+ * Of the packet in hand, by `target`; `family` is the IP version that it will have. `maxSegment` bounds the MSS of a SYN
+ * (RFC 7915 leaves it to path MTU discovery; a clamp spares its round trip and survives where ICMP is filtered).
  */
-export function rewriteTransport(s: Session, outbound: bool, maxSegment: u32): void {
+// @ts-ignore: decorator
+@inline
+export function rewriteTransport(family: u32, maxSegment: u32): void {
   const p = packet.transport;
-  const delta: u32 = outbound ? s.deltaOut : s.deltaIn;
-  const oldPort: u32 = outbound ? s.innerPortBE : s.outerPortBE;
-  const newPort: u32 = outbound ? s.outerPortBE : s.innerPortBE;
-  const portDelta: u32 = newPort + negate(oldPort);
+  const delta = target.delta;
   if (packet.protocol == PROTOCOL_TCP) {
-    store<u16>(p + (outbound ? 0 : 2), <u16>newPort);
+    const ports = portDelta(target, packet.sourcePortBE, packet.destinationPortBE);
     const header = Tcp.at(p);
+    header.sourceBE = <u16>target.sourcePortBE;
+    header.destinationBE = <u16>target.destinationPortBE;
     // A partial checksum covers the pseudo-header only, and isn't complemented.
     header.checksum = <u16>(isPartial()
       ? fold(<u64>header.checksum + delta)
-      : adjust(header.checksum, delta + portDelta));
+      : adjust(header.checksum, delta + ports));
     if (packet.tcpFlags & TCP_SYN) clampMss(p, maxSegment);
   } else if (packet.protocol == PROTOCOL_UDP) {
-    store<u16>(p + (outbound ? 0 : 2), <u16>newPort);
+    const ports = portDelta(target, packet.sourcePortBE, packet.destinationPortBE);
     const header = Udp.at(p);
+    header.sourceBE = <u16>target.sourcePortBE;
+    header.destinationBE = <u16>target.destinationPortBE;
     if (isPartial()) {
       header.checksum = <u16>fold(<u64>header.checksum + delta);
     } else if (header.checksum != 0) {
-      const sum = adjust(header.checksum, delta + portDelta);
+      const sum = adjust(header.checksum, delta + ports);
       header.checksum = <u16>(sum == 0 ? 0xffff : sum);
-    } else if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) {
-      // RFC 7915 §4.5: IPv6 demands a checksum. Only IPv4 packets come here without one, so it is on its way out.
-      const address = poolAddress(s.pool);
+    } else if (family == 6) {
+      // RFC 7915 §4.5: IPv6 demands a checksum.
       header.checksum = <u16>fold(
-        <u64>sumAddress(address.lo, address.hi) +
-          sumAddress(s.remoteLo, s.remoteHi) +
+        <u64>sumAddress(target.sourceLo, target.sourceHi) +
+          sumAddress(target.destinationLo, target.destinationHi) +
           sumPseudo(packet.transportLength, PROTOCOL_UDP),
       );
       requestChecksum(offsetof<Udp>("checksum"));
     }
   } else {
-    rewriteIcmp(s, outbound, delta + portDelta, newPort);
+    rewriteEcho(p, target, packet.family, family, packet.transportLength);
   }
 }
 
-/** RFC 7915 §4.2 and §5.2: echo 8 ↔ 128, echo reply 0 ↔ 129; ICMPv6 sums the pseudo-header, ICMPv4 doesn't. */
-function rewriteIcmp(s: Session, outbound: bool, delta: u32, identifierBE: u32): void {
-  const header = Icmp.at(packet.transport);
-  header.identifierBE = <u16>identifierBE;
-  let sum: u64 = delta;
-  if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) {
+/**
+ * RFC 7915 §4.2 and §5.2: echo 8 ↔ 128, echo reply 0 ↔ 129; ICMPv6 sums the pseudo-header, ICMPv4 doesn't. `length` is
+ * what the pseudo-header says.
+ */
+export function rewriteEcho(p: usize, t: Target, from: u32, to: u32, length: u32): void {
+  const header = Icmp.at(p);
+  let sum: u64 = t.delta + t.sourcePortBE + negate(header.identifierBE);
+  header.identifierBE = <u16>t.sourcePortBE;
+  if (from != to) {
     const oldType: u32 = header.type;
-    const newType = outbound
-      ? packet.echoRequest ? ICMP6_ECHO : ICMP6_ECHO_REPLY
-      : packet.echoRequest ? ICMP4_ECHO : ICMP4_ECHO_REPLY;
-    const pseudo = sumPseudo(packet.transportLength, PROTOCOL_ICMP6);
+    const request = oldType == (from == 4 ? ICMP4_ECHO : ICMP6_ECHO);
+    const newType =
+      to == 6 ? (request ? ICMP6_ECHO : ICMP6_ECHO_REPLY) : request ? ICMP4_ECHO : ICMP4_ECHO_REPLY;
+    const pseudo = sumPseudo(length, PROTOCOL_ICMP6);
     header.type = <u8>newType;
-    sum += newType + negate(oldType) + (outbound ? pseudo : negate(pseudo));
+    sum += newType + negate(oldType) + (to == 6 ? pseudo : negate(pseudo));
   }
   header.checksum = <u16>adjust(header.checksum, fold(sum));
 }

@@ -7,7 +7,7 @@ import { limits } from "../core/limits";
 import { isPartial, writeOffload } from "../core/offload";
 import { packet } from "../core/packet";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../core/protocol";
-import { setDestination } from "../core/rewrite";
+import { setAddresses } from "../core/rewrite";
 import { PoolAddress } from "../core/snat-pool";
 import { Icmp } from "../core/wire/icmp";
 import { Tcp } from "../core/wire/tcp";
@@ -19,7 +19,7 @@ export function handBack(address: PoolAddress): usize {
   if (packet.protocol == PROTOCOL_TCP) mend(offsetof<Tcp>("checksum"), delta);
   else if (packet.protocol == PROTOCOL_UDP) mend(offsetof<Udp>("checksum"), delta);
   else if (packet.family == 6) mend(offsetof<Icmp>("checksum"), delta);
-  setDestination(address.lo, address.hi);
+  setAddresses(packet.sourceLo, packet.sourceHi, address.lo, address.hi);
   packet.destinationLo = address.lo;
   packet.destinationHi = address.hi;
   writeOffload(packet.ip, packet.family, limits.mtuOuter);

@@ -6,6 +6,7 @@
  *
  * Each step answers NONE or the reason to drop.
  */
+import { aimIn, aimOut } from "../core/aim";
 import { isForwardable4, isForwardable6, mappedBE } from "../core/address";
 import { Path, VirtualServer, countDrop, countPath } from "../core/counters";
 import { limits } from "../core/limits";
@@ -13,7 +14,7 @@ import { lookupMapping } from "../core/mapping";
 import { fits, isSegmented, readOffload, segmentSize } from "../core/offload";
 import { packet, parse } from "../core/packet";
 import { PROTOCOL_ICMP4, PROTOCOL_TCP, PROTOCOL_UDP } from "../core/protocol";
-import { rewriteIn, rewriteOut } from "../core/rewrite";
+import { rewrite } from "../core/rewrite";
 import {
   Session,
   findIn,
@@ -107,14 +108,15 @@ function fromPod(): DropReason {
   }
   s.lastSeenMs = now;
   if (packet.protocol == PROTOCOL_TCP) s.tcpState = <u8>nextTcpState(s.tcpState, packet.tcpFlags, true);
+  aimOut(s);
   if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) {
     if (!fits(IPV6_HEADER, limits.mtuOuter)) return tooBig(limits.mtuOuter - (IPV6_HEADER - IPV4_HEADER));
-    return forward(translate46(s, maxSegment(IPV6_HEADER, IPV4_HEADER)), Path.OUT_46);
+    return forward(translate46(limits.mtuOuter, maxSegment(IPV6_HEADER, IPV4_HEADER)), Path.OUT_46);
   }
   if (!fitsAsIs(limits.mtuOuter)) return tooBig(limits.mtuOuter);
   const header = packet.family == 4 ? IPV4_HEADER : IPV6_HEADER;
   const path = s.kind == VirtualServer.EGRESS_IPV4 ? Path.OUT_44 : Path.OUT_66;
-  return forward(rewriteOut(s, maxSegment(header, header)), path);
+  return forward(rewrite(limits.mtuOuter, maxSegment(header, header)), path);
 }
 
 function fromOutside(pool: u32): DropReason {
@@ -124,6 +126,7 @@ function fromOutside(pool: u32): DropReason {
   if (s == null || !isCurrent(s)) return toHost(poolAddress(pool));
   s.lastSeenMs = now;
   if (packet.protocol == PROTOCOL_TCP) s.tcpState = <u8>nextTcpState(s.tcpState, packet.tcpFlags, false);
+  aimIn(s);
   if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) {
     if (packet.hopLimit <= 1) {
       restore(pool);
@@ -134,7 +137,7 @@ function fromOutside(pool: u32): DropReason {
       restore(pool);
       return tooBig(limits.mtuInner + (IPV6_HEADER - IPV4_HEADER));
     }
-    return forward(translate64(s, maxSegment(IPV6_HEADER, IPV4_HEADER)), Path.IN_64);
+    return forward(translate64(limits.mtuInner, maxSegment(IPV6_HEADER, IPV4_HEADER)), Path.IN_64);
   }
   if (!fitsAsIs(limits.mtuInner)) {
     restore(pool);
@@ -142,7 +145,7 @@ function fromOutside(pool: u32): DropReason {
   }
   const header = packet.family == 4 ? IPV4_HEADER : IPV6_HEADER;
   const path = s.kind == VirtualServer.EGRESS_IPV4 ? Path.IN_44 : Path.IN_66;
-  return forward(rewriteIn(s, maxSegment(header, header)), path);
+  return forward(rewrite(limits.mtuInner, maxSegment(header, header)), path);
 }
 
 /** A SYN over a session that is ending starts a new connection (RFC 6146 §3.5.2.2). */
