@@ -8,8 +8,13 @@ import { DropReason } from "./verdict";
 import {
   ICMP4_ECHO,
   ICMP4_ECHO_REPLY,
+  ICMP4_PARAMETER_PROBLEM,
+  ICMP4_TIME_EXCEEDED,
+  ICMP4_UNREACHABLE,
   ICMP6_ECHO,
   ICMP6_ECHO_REPLY,
+  ICMP6_PARAMETER_PROBLEM,
+  ICMP6_UNREACHABLE,
   ICMP_HEADER,
   Icmp,
 } from "./wire/icmp";
@@ -50,6 +55,8 @@ export class Packet {
   tcpFlags: u32;
   /** ICMP echo request (not reply). */
   echoRequest: bool;
+  /** ICMP error: what counts is the packet that it quotes (quote.ts). */
+  icmpError: bool;
   /** Its destination is one of our pool addresses. */
   fromOutside: bool;
 }
@@ -67,6 +74,7 @@ export function parse(ip: usize, length: u32): DropReason {
   packet.ip = ip;
   packet.tcpFlags = 0;
   packet.echoRequest = false;
+  packet.icmpError = false;
   if (length < IPV4_HEADER) return DropReason.IP_TRUNCATED;
   const version = load<u8>(ip) >> 4;
   if (version == 4) return parse4(ip, length);
@@ -174,9 +182,16 @@ function parseIcmp(echo: u32, echoReply: u32): DropReason {
   if (packet.transportLength < ICMP_HEADER) return DropReason.ICMP_TRUNCATED;
   const header = Icmp.at(packet.transport);
   const type: u32 = header.type;
-  if ((type != echo && type != echoReply) || header.code != 0) return DropReason.ICMP_TYPE_UNSUPPORTED;
-  packet.echoRequest = type == echo;
-  packet.sourcePortBE = header.identifierBE;
-  packet.destinationPortBE = header.identifierBE;
-  return DropReason.NONE;
+  if (type == echo || type == echoReply) {
+    if (header.code != 0) return DropReason.ICMP_TYPE_UNSUPPORTED;
+    packet.echoRequest = type == echo;
+    packet.sourcePortBE = header.identifierBE;
+    packet.destinationPortBE = header.identifierBE;
+    return DropReason.NONE;
+  }
+  packet.icmpError =
+    packet.family == 4
+      ? type == ICMP4_UNREACHABLE || type == ICMP4_TIME_EXCEEDED || type == ICMP4_PARAMETER_PROBLEM
+      : type >= ICMP6_UNREACHABLE && type <= ICMP6_PARAMETER_PROBLEM;
+  return packet.icmpError ? DropReason.NONE : DropReason.ICMP_TYPE_UNSUPPORTED;
 }

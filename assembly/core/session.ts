@@ -14,6 +14,7 @@ import { limits } from "./limits";
 import { packet } from "./packet";
 import { portHash, probeStep } from "./port-pool";
 import { PROTOCOL_ICMP4, PROTOCOL_TCP } from "./protocol";
+import { quoted } from "./quote";
 import { PoolAddress, pairedAddress, poolAddress } from "./snat-pool";
 import { TcpState, isClosing } from "./tcp-state";
 import { DropReason } from "./verdict";
@@ -135,18 +136,52 @@ function inBucket(
 /** An ICMP query has one identifier: it stands in the port's place, the remote port is 0. */
 // @ts-ignore: decorator
 @inline
-function remotePortOf(portBE: u32): u32 {
-  return packet.protocol == PROTOCOL_ICMP4 ? 0 : portBE;
+function remotePortOf(protocol: u32, portBE: u32): u32 {
+  return protocol == PROTOCOL_ICMP4 ? 0 : portBE;
 }
 
 /** The session of the parsed packet, coming from a Pod; null = none. */
 export function findOut(): Session | null {
-  const portBE = packet.sourcePortBE;
-  const remotePortBE = remotePortOf(packet.destinationPortBE);
-  const protocol = packet.protocol;
-  const innerHi = packet.sourceHi;
-  if (packet.family == 4) {
-    const seen = mappedBE(packet.destinationHi);
+  return findFromPod(
+    packet.family,
+    packet.sourceLo,
+    packet.sourceHi,
+    packet.destinationLo,
+    packet.destinationHi,
+    packet.sourcePortBE,
+    remotePortOf(packet.protocol, packet.destinationPortBE),
+    packet.protocol,
+  );
+}
+
+/** The session of a packet that a Pod got and quotes in an ICMP error. */
+export function findQuotedByPod(): Session | null {
+  return findFromPod(
+    quoted.family,
+    quoted.destinationLo,
+    quoted.destinationHi,
+    quoted.sourceLo,
+    quoted.sourceHi,
+    quoted.destinationPortBE,
+    remotePortOf(quoted.protocol, quoted.sourcePortBE),
+    quoted.protocol,
+  );
+}
+
+// @ts-ignore: decorator
+@inline
+function findFromPod(
+  family: u32,
+  innerLo: u64,
+  innerHi: u64,
+  farLo: u64,
+  farHi: u64,
+  portBE: u32,
+  remotePortBE: u32,
+  protocol: u32,
+): Session | null {
+  if (family == 4) {
+    const seen = mappedBE(farHi);
     // 0 marks IPv6 sessions.
     if (seen == 0) return null;
     let p = load<u32>(outBucket4(mappedBE(innerHi), seen, portBE, remotePortBE, protocol));
@@ -164,15 +199,12 @@ export function findOut(): Session | null {
     }
     return null;
   }
-  const innerLo = packet.sourceLo;
-  const remoteLo = packet.destinationLo;
-  const remoteHi = packet.destinationHi;
-  let p = load<u32>(outBucket6(innerLo, innerHi, remoteLo, remoteHi, portBE, remotePortBE, protocol));
+  let p = load<u32>(outBucket6(innerLo, innerHi, farLo, farHi, portBE, remotePortBE, protocol));
   while (p != 0) {
     const s = changetype<Session>(p);
     if (
-      s.remoteHi == remoteHi &&
-      s.remoteLo == remoteLo &&
+      s.remoteHi == farHi &&
+      s.remoteLo == farLo &&
       s.innerHi == innerHi &&
       s.innerLo == innerLo &&
       s.seen4BE == 0 &&
@@ -193,8 +225,22 @@ export function findIn(pool: u32): Session | null {
     packet.destinationPortBE,
     packet.sourceLo,
     packet.sourceHi,
-    remotePortOf(packet.sourcePortBE),
+    remotePortOf(packet.protocol, packet.sourcePortBE),
     packet.protocol,
+  );
+}
+
+/** The session of a packet that we sent from `pool` and that an ICMP error from outside quotes. */
+export function findQuotedFromOutside(pool: u32): Session | null {
+  const address = poolAddress(pool);
+  if (quoted.sourceLo != address.lo || quoted.sourceHi != address.hi) return null;
+  return findInbound(
+    pool,
+    quoted.sourcePortBE,
+    quoted.destinationLo,
+    quoted.destinationHi,
+    remotePortOf(quoted.protocol, quoted.destinationPortBE),
+    quoted.protocol,
   );
 }
 
@@ -253,7 +299,7 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
   const family: u32 = kind == VirtualServer.EGRESS_IPV4 ? 4 : 6;
   const protocol = packet.protocol;
   const innerPortBE = packet.sourcePortBE;
-  const remotePortBE = remotePortOf(packet.destinationPortBE);
+  const remotePortBE = remotePortOf(packet.protocol, packet.destinationPortBE);
 
   if (free == 0 && used == max) return DropReason.SESSION_TABLE_FULL;
   let pool: u32;

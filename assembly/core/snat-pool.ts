@@ -63,6 +63,13 @@ export function poolAddress(index: u32): PoolAddress {
   return changetype<PoolAddress>(table + (<usize>index << 6));
 }
 
+/** Under automap the address is the host's own, and return traffic arrives at an alias. */
+// @ts-ignore: decorator
+@inline
+export function isAutomap(address: PoolAddress): bool {
+  return address.hi != address.inboundHi || address.lo != address.inboundLo;
+}
+
 /** Index of the new address, or -1 when there is no place (or no port in the range). Call indexPool after a series of changes. */
 export function addPoolAddress(
   family: u32,

@@ -41,8 +41,12 @@ export enum DropReason {
   UDP_CHECKSUM_MISSING,
   /** ICMP message shorter than its header. */
   ICMP_TRUNCATED,
-  /** ICMP message other than echo request and reply. */
+  /** ICMP message that is neither an echo nor an error with a counterpart (RFC 7915 §4.2, §5.2). */
   ICMP_TYPE_UNSUPPORTED,
+  /** ICMP error whose quoted packet can't be read. */
+  ICMP_QUOTE_INVALID,
+  /** ICMP error about a packet of no session. */
+  ICMP_ERROR_NO_SESSION,
   /** Source or destination port zero. */
   PORT_ZERO,
   /** Offload combination that the device should not have sent. */

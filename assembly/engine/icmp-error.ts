@@ -6,7 +6,6 @@ import { fold, sumAddress, sumBytes, sumPseudo } from "../core/checksum";
 import { Path, countPath } from "../core/counters";
 import { packet } from "../core/packet";
 import { PROTOCOL_ICMP4, PROTOCOL_ICMP6 } from "../core/protocol";
-import { Verdict } from "../core/verdict";
 import {
   ICMP4_TIME_EXCEEDED,
   ICMP4_UNREACHABLE,
@@ -17,9 +16,8 @@ import {
 } from "../core/wire/icmp";
 import { IPV4_HEADER, Ipv4 } from "../core/wire/ipv4";
 import { IPV6_HEADER, Ipv6 } from "../core/wire/ipv6";
-import { VNET_HEADER } from "../core/wire/vnet";
 import { policies } from "./policy";
-import { HEADROOM, freeSlot, slotAddress, spend, takeSlot, transmit } from "./slots";
+import { HEADROOM, sendFresh, slotAddress, takeSlot } from "./slots";
 
 /** RFC 1812 §4.3.2.8: errors are rate-limited. Tokens refill by time. */
 const PER_SECOND: u32 = 1000;
@@ -120,11 +118,5 @@ function send6(type: u32, mtu: u32, nowMs: u32): void {
 }
 
 function send(ip: usize, length: u32, slot: u32): void {
-  memory.fill(ip - VNET_HEADER, 0, VNET_HEADER);
-  if (transmit(ip - VNET_HEADER, VNET_HEADER + length, Verdict.FORWARD, slot, 0)) {
-    spend(slot);
-    countPath(Path.ICMP_ERROR, length);
-  } else {
-    freeSlot(slot);
-  }
+  if (sendFresh(ip, length, slot)) countPath(Path.ICMP_ERROR, length);
 }

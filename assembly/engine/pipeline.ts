@@ -24,7 +24,7 @@ import {
   makeSession,
   removeSession,
 } from "../core/session";
-import { PoolAddress, findInbound, poolAddress } from "../core/snat-pool";
+import { PoolAddress, findInbound, isAutomap, poolAddress } from "../core/snat-pool";
 import { isClosing, nextTcpState, opensConnection } from "../core/tcp-state";
 import { translate46 } from "../core/translate46";
 import { translate64 } from "../core/translate64";
@@ -36,6 +36,7 @@ import { UDP_HEADER } from "../core/wire/udp";
 import { VNET_HEADER } from "../core/wire/vnet";
 import { handBack } from "./hand-back";
 import { sendTimeExceeded, sendTooBig } from "./icmp-error";
+import { relayIn, relayOut } from "./icmp-relay";
 import { isInternalDestination, isNatDestination, sourcePolicy } from "./policy";
 import { received, spend, transmit } from "./slots";
 import { releasedIp, releasedLength, releasedSlot, nowKnown, release, wait } from "./waiting";
@@ -85,6 +86,7 @@ function step(ip: usize, length: u32): DropReason {
   if (!readOffload()) return DropReason.OFFLOAD_INVALID;
   const pool = findInbound(packet.destinationLo, packet.destinationHi);
   packet.fromOutside = pool >= 0;
+  if (packet.icmpError) return pool >= 0 ? errorFromOutside(<u32>pool) : relayOut();
   return pool >= 0 ? fromOutside(<u32>pool) : fromPod();
 }
 
@@ -103,9 +105,8 @@ function fromPod(): DropReason {
     const reason = open();
     if (reason != DropReason.NONE || kept) return reason;
     s = made;
-  } else if (s.kind == VirtualServer.EGRESS_IPV4_NAT46 && packet.hopLimit <= 1) {
-    return expired();
   }
+  if (packet.hopLimit <= 2 && expires(s)) return expired();
   s.lastSeenMs = now;
   if (packet.protocol == PROTOCOL_TCP) s.tcpState = <u8>nextTcpState(s.tcpState, packet.tcpFlags, true);
   aimOut(s);
@@ -148,6 +149,13 @@ function fromOutside(pool: u32): DropReason {
   return forward(rewrite(limits.mtuInner, maxSegment(header, header)), path);
 }
 
+/** Under automap an error may be about a packet of the host's own. */
+function errorFromOutside(pool: u32): DropReason {
+  const reason = relayIn(pool);
+  const notOurs = reason == DropReason.ICMP_ERROR_NO_SESSION || reason == DropReason.ICMP_QUOTE_INVALID;
+  return notOurs && isAutomap(poolAddress(pool)) ? toHost(poolAddress(pool)) : reason;
+}
+
 /** A SYN over a session that is ending starts a new connection (RFC 6146 §3.5.2.2). */
 // @ts-ignore: decorator
 @inline
@@ -173,7 +181,6 @@ function open(): DropReason {
   const mapping = lookupMapping(destinationBE);
   if (mapping != null) {
     if (!isForwardable6(mapping.hostLo)) return DropReason.DESTINATION_NOT_FORWARDABLE;
-    if (packet.hopLimit <= 1) return expired();
     return makeSession(VirtualServer.EGRESS_IPV4_NAT46, mapping.hostLo, mapping.hostHi, now);
   }
   if (isNatDestination()) return keep(destinationBE);
@@ -213,14 +220,23 @@ function toDns(): DropReason {
 
 /** Under automap the address is the host's own: what isn't a session of ours is for the host's sockets. */
 function toHost(address: PoolAddress): DropReason {
-  const automap = address.lo != address.inboundLo || address.hi != address.inboundHi;
-  if (!automap) return DropReason.INBOUND_NO_SESSION;
+  if (!isAutomap(address)) return DropReason.INBOUND_NO_SESSION;
   return forward(handBack(address), Path.HANDED_BACK);
 }
 
 /** An error to the outside quotes what was sent there: under automap to the address itself, not to its alias. */
 function restore(pool: u32): void {
   handBack(poolAddress(pool));
+}
+
+/**
+ * Translation counts as a hop (RFC 7915 §4.1). Under automap so must the kernel's hop behind us: its own error would be
+ * to itself and never come back here.
+ */
+function expires(s: Session): bool {
+  const translated = s.kind == VirtualServer.EGRESS_IPV4_NAT46 ? 1 : 0;
+  const behind = isAutomap(poolAddress(s.pool)) ? 1 : 0;
+  return packet.hopLimit <= <u32>(translated + behind);
 }
 
 function expired(): DropReason {

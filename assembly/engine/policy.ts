@@ -38,15 +38,17 @@ export class Policies {
   self4Hi: u64;
   self6Lo: u64;
   self6Hi: u64;
+  /** Source of ICMP errors from IPv6 routers, in the Pods' eyes (RFC 6791). */
+  router4Hi: u64;
 }
-if (offsetof<Policies>() != 32) ERROR("Policies must be 32 bytes");
+if (offsetof<Policies>() != 40) ERROR("Policies must be 40 bytes");
 
 export const MAX_POLICIES: u32 = 16;
 export const MAX_PREFIXES: u32 = 256;
 const POLICIES = memory.data(16 * 16, 16);
 const INTERNAL = memory.data(256 * 48, 16);
 const NAT = memory.data(256 * 48, 16);
-const RECORD = memory.data(32, 16);
+const RECORD = memory.data(40, 16);
 
 export const policyTable: usize = POLICIES;
 export const internalPrefixes: usize = INTERNAL;

@@ -5,6 +5,7 @@
  * names. The engine alone decides which slot goes where: a packet that waits keeps its slot, and the ring gets another.
  */
 import { reserve } from "../core/arena";
+import { Verdict } from "../core/verdict";
 import { VNET_HEADER } from "../core/wire/vnet";
 
 @unmanaged
@@ -122,4 +123,15 @@ export function transmit(address: usize, length: u32, verdict: u32, slot: u32, v
 /** The slot is free once the host has written the current batch. */
 export function spend(slot: u32): void {
   store<u16>(SPENT + (spentCount++ << 1), <u16>slot);
+}
+
+/** Sends a packet that was made in a slot of its own, checksums complete; false when the ring is full. */
+export function sendFresh(ip: usize, length: u32, slot: u32): bool {
+  memory.fill(ip - VNET_HEADER, 0, VNET_HEADER);
+  if (!transmit(ip - VNET_HEADER, VNET_HEADER + length, Verdict.FORWARD, slot, 0)) {
+    freeSlot(slot);
+    return false;
+  }
+  spend(slot);
+  return true;
 }

@@ -7,12 +7,10 @@ import { fold, sumAddress, sumBytes, sumPseudo } from "../core/checksum";
 import { packet } from "../core/packet";
 import { PROTOCOL_UDP } from "../core/protocol";
 import { nextIdentification } from "../core/translate64";
-import { Verdict } from "../core/verdict";
 import { IPV4_HEADER, Ipv4 } from "../core/wire/ipv4";
 import { IPV6_HEADER, Ipv6 } from "../core/wire/ipv6";
 import { UDP_HEADER, Udp } from "../core/wire/udp";
-import { VNET_HEADER } from "../core/wire/vnet";
-import { HEADROOM, freeSlot, slotAddress, spend, takeSlot, transmit } from "./slots";
+import { HEADROOM, sendFresh, slotAddress, takeSlot } from "./slots";
 
 @unmanaged
 @final
@@ -95,12 +93,5 @@ export function sendReply(length: u32): bool {
   }
   const checksum = fold(sum) ^ 0xffff;
   header.checksum = <u16>(checksum == 0 ? 0xffff : checksum);
-  memory.fill(ip - VNET_HEADER, 0, VNET_HEADER);
-  const total = <u32>(udp - ip) + udpLength + VNET_HEADER;
-  if (!transmit(ip - VNET_HEADER, total, Verdict.FORWARD, slot, 0)) {
-    freeSlot(slot);
-    return false;
-  }
-  spend(slot);
-  return true;
+  return sendFresh(ip, <u32>(udp - ip) + udpLength, slot);
 }

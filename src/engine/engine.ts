@@ -54,6 +54,7 @@ export interface EngineSizes {
 /** A million sessions (specified scale of one worker) and a /16 of mappings; untouched table pages cost no memory. */
 export const defaultSizes: EngineSizes = { maxSessions: 1 << 20, maxMappings: 1 << 17 };
 
+const dummyRouter4 = "192.0.0.8";
 const wasmUrl = new URL("../../wasm/engine.wasm", import.meta.url);
 
 /** One instance with its own memory: a worker's. Throws EG46_ENGINE when module and host are of different builds. */
@@ -100,6 +101,7 @@ function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint
     bytes.set(self4.subarray(8), layout.policies + policiesOffsets.self4Hi);
     const self6 = settings.self6 === undefined ? new Uint8Array(16) : mappedBytes(settings.self6);
     bytes.set(self6, layout.policies + policiesOffsets.self6Lo);
+    bytes.set(mappedBytes(settings.router4 ?? dummyRouter4).subarray(8), layout.policies + policiesOffsets.router4Hi);
     exports.policyChanged();
     configurePool(settings.pool);
   }

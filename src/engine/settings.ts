@@ -16,6 +16,8 @@ export interface EngineSettings {
   /** The gateway's own inner addresses: sources of the ICMP errors that it originates. */
   readonly self4?: string | undefined;
   readonly self6?: string | undefined;
+  /** In whose name ICMP errors of IPv6 routers reach IPv4 Pods (RFC 6791). Default: the dummy address of RFC 7600 §6. */
+  readonly router4?: string | undefined;
   readonly pool: readonly PoolEntry[];
 }
 

@@ -25,8 +25,11 @@ export const ICMP4_ECHO_REPLY: u32 = 0;
 export const ICMP4_UNREACHABLE: u32 = 3;
 export const ICMP4_ECHO: u32 = 8;
 export const ICMP4_TIME_EXCEEDED: u32 = 11;
+export const ICMP4_PARAMETER_PROBLEM: u32 = 12;
 
+export const ICMP6_UNREACHABLE: u32 = 1;
 export const ICMP6_TOO_BIG: u32 = 2;
 export const ICMP6_TIME_EXCEEDED: u32 = 3;
+export const ICMP6_PARAMETER_PROBLEM: u32 = 4;
 export const ICMP6_ECHO: u32 = 128;
 export const ICMP6_ECHO_REPLY: u32 = 129;

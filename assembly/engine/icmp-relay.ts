@@ -1,0 +1,72 @@
+/** ICMP errors about our sessions, from one side to the other. They don't prolong a session's life. */
+import { aimQuoteIn, aimQuoteOut } from "../core/aim";
+import { mappedHi } from "../core/address";
+import { Path, VirtualServer, countPath } from "../core/counters";
+import { limits } from "../core/limits";
+import { packet } from "../core/packet";
+import { parseQuote } from "../core/quote";
+import { Session, findQuotedByPod, findQuotedFromOutside, isCurrent } from "../core/session";
+import { poolAddress } from "../core/snat-pool";
+import { target } from "../core/target";
+import { translateError } from "../core/translate-error";
+import { DropReason } from "../core/verdict";
+import { policies, sourcePolicy } from "./policy";
+import { HEADROOM, freeSlot, sendFresh, slotAddress, takeSlot } from "./slots";
+
+/** An error from outside about a packet that left from `pool`. */
+export function relayIn(pool: u32): DropReason {
+  const reason = parseQuote();
+  if (reason != DropReason.NONE) return reason;
+  const s = findQuotedFromOutside(pool);
+  if (s == null || !isCurrent(s)) return DropReason.ICMP_ERROR_NO_SESSION;
+  aimQuoteIn(s);
+  target.destinationLo = s.innerLo;
+  target.destinationHi = s.innerHi;
+  target.sourceLo = packet.sourceLo;
+  target.sourceHi = packet.sourceHi;
+  if (s.kind != VirtualServer.EGRESS_IPV4_NAT46)
+    return send(packet.family, s.kind == VirtualServer.EGRESS_IPV4 ? Path.IN_44 : Path.IN_66);
+  // RFC 6791: an IPv6 router has no IPv4 address; only the host itself has, in the Pod's eyes.
+  const fromHost = packet.sourceLo == s.remoteLo && packet.sourceHi == s.remoteHi;
+  target.sourceLo = 0;
+  target.sourceHi = fromHost ? mappedHi(s.seen4BE) : policies.router4Hi;
+  return send(4, Path.IN_64);
+}
+
+/** An error from a Pod about a packet that came from outside. */
+export function relayOut(): DropReason {
+  if (sourcePolicy() == null) return DropReason.SOURCE_NOT_INTERNAL;
+  const reason = parseQuote();
+  if (reason != DropReason.NONE) return reason;
+  const s = findQuotedByPod();
+  if (s == null || !isCurrent(s)) return DropReason.ICMP_ERROR_NO_SESSION;
+  aimQuoteOut(s);
+  const address = poolAddress(s.pool);
+  target.sourceLo = address.lo;
+  target.sourceHi = address.hi;
+  target.destinationLo = s.remoteLo;
+  target.destinationHi = s.remoteHi;
+  return send(s.kind == VirtualServer.EGRESS_IPV4 ? 4 : 6, pathOut(s));
+}
+
+function pathOut(s: Session): Path {
+  if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) return Path.OUT_46;
+  return s.kind == VirtualServer.EGRESS_IPV4 ? Path.OUT_44 : Path.OUT_66;
+}
+
+function send(family: u32, path: Path): DropReason {
+  // RFC 4443 §2.4 e: no error about an error, so an expired one goes in silence.
+  if (family != packet.family && packet.hopLimit <= 1) return DropReason.HOP_LIMIT_EXPIRED;
+  const slot = takeSlot();
+  if (slot < 0) return DropReason.OUTPUT_FULL;
+  const ip = slotAddress(slot) + HEADROOM;
+  // NAT46: IPv4 inside, IPv6 outside.
+  const length = translateError(ip, family, limits.mtuInner, limits.mtuOuter);
+  if (length == 0) {
+    freeSlot(slot);
+    return DropReason.ICMP_TYPE_UNSUPPORTED;
+  }
+  if (!sendFresh(ip, length, slot)) return DropReason.OUTPUT_FULL;
+  countPath(path, length);
+  return DropReason.NONE;
+}
