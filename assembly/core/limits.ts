@@ -16,7 +16,8 @@ export class Limits {
   /** How long a packet waits for the mapping store, and how long 'there is no such mapping' is believed. */
   mappingWaitMs: u32;
   mappingUnknownMs: u32;
-  reserved: u32;
+  /** IPv6 packets that must be fragmented are cut to fit this (RFC 7915 §4.1: 1280 unless the path is known). */
+  lowestMtu6: u32;
 }
 
 const RECORD = memory.data(40, 8);
@@ -34,4 +35,5 @@ export function defaultLimits(): void {
   limits.mtuOuter = 1500;
   limits.mappingWaitMs = 2_000;
   limits.mappingUnknownMs = 300;
+  limits.lowestMtu6 = 1280;
 }

@@ -32,6 +32,7 @@ export function readOffload(): bool {
     if (expected == 0 || checksumOffset != expected) return false;
     if (packet.ip + vnet.checksumStart != packet.transport) return false;
   }
+  if (packet.fragment != 0) return !partialChecksum && gsoType == GSO_NONE;
   if (gsoType == GSO_NONE) return true;
   if (!partialChecksum || gsoSize == 0) return false;
   if (gsoType == GSO_UDP) return packet.protocol == PROTOCOL_UDP;
@@ -43,6 +44,13 @@ export function readOffload(): bool {
 export function requestChecksum(offset: u32): void {
   partialChecksum = true;
   checksumOffset = offset;
+}
+
+/** Where in the transport header the checksum stands that is yet to be completed. */
+// @ts-ignore: decorator
+@inline
+export function checksumField(): u32 {
+  return checksumOffset;
 }
 
 /** Bytes of the transport header, as segmentation repeats it. */

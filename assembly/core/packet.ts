@@ -18,6 +18,7 @@ import {
   ICMP_HEADER,
   Icmp,
 } from "./wire/icmp";
+import { FRAGMENT_HEADER, Fragment } from "./wire/fragment";
 import { IPV4_HEADER, Ipv4 } from "./wire/ipv4";
 import {
   IPV6_HEADER,
@@ -53,16 +54,27 @@ export class Packet {
   /** TTL or hop limit as received. */
   hopLimit: u32;
   tcpFlags: u32;
+  /** FRAGMENT_NONE, …_FIRST or …_LATER; a later one has no transport header, ports are 0. */
+  fragment: u32;
+  /** Bytes; host order. */
+  fragmentOffset: u32;
+  /** Of the whole packet, host order: 16 bits in IPv4, 32 in an IPv6 fragment header. */
+  identification: u32;
   /** ICMP echo request (not reply). */
   echoRequest: bool;
   /** ICMP error: what counts is the packet that it quotes (quote.ts). */
   icmpError: bool;
   /** Its destination is one of our pool addresses. */
   fromOutside: bool;
+  moreFragments: bool;
 }
 
-const RECORD = memory.data(80, 16);
-if (offsetof<Packet>() > 80) ERROR("the record is larger than its memory");
+const RECORD = memory.data(96, 16);
+if (offsetof<Packet>() > 96) ERROR("the record is larger than its memory");
+
+export const FRAGMENT_NONE: u32 = 0;
+export const FRAGMENT_FIRST: u32 = 1;
+export const FRAGMENT_LATER: u32 = 2;
 
 export const packet: Packet = changetype<Packet>(RECORD);
 
@@ -75,6 +87,9 @@ export function parse(ip: usize, length: u32): DropReason {
   packet.tcpFlags = 0;
   packet.echoRequest = false;
   packet.icmpError = false;
+  packet.fragment = FRAGMENT_NONE;
+  packet.fragmentOffset = 0;
+  packet.moreFragments = false;
   if (length < IPV4_HEADER) return DropReason.IP_TRUNCATED;
   const version = load<u8>(ip) >> 4;
   if (version == 4) return parse4(ip, length);
@@ -96,12 +111,33 @@ function parse4(ip: usize, length: u32): DropReason {
   packet.destinationHi = mappedHi(header.destinationBE);
   packet.transport = ip + headerLength;
   packet.transportLength = total - headerLength;
-  if (header.isFragment) return DropReason.FRAGMENT;
+  packet.identification = bswap<u16>(header.identificationBE);
+  if (header.isFragment) {
+    const flagsOffset: u32 = bswap<u16>(header.flagsOffsetBE);
+    noteFragment((flagsOffset & 0x1fff) << 3, (flagsOffset & 0x2000) != 0);
+  }
   if (headerLength > IPV4_HEADER && hasSourceRoute(ip + IPV4_HEADER, ip + headerLength))
     return DropReason.IPV4_SOURCE_ROUTE;
   const protocol: u32 = header.protocol;
+  if (packet.fragment == FRAGMENT_LATER) return parseLater(protocol);
   if (protocol == PROTOCOL_ICMP4) return parseIcmp(ICMP4_ECHO, ICMP4_ECHO_REPLY);
   return parseTransport(protocol);
+}
+
+function noteFragment(offset: u32, more: bool): void {
+  packet.fragment = offset == 0 ? FRAGMENT_FIRST : FRAGMENT_LATER;
+  packet.fragmentOffset = offset;
+  packet.moreFragments = more;
+}
+
+/** A later fragment: its session is that of the first. */
+function parseLater(protocol: u32): DropReason {
+  packet.protocol = protocol;
+  packet.sourcePortBE = 0;
+  packet.destinationPortBE = 0;
+  return protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP || protocol == PROTOCOL_ICMP4
+    ? DropReason.NONE
+    : DropReason.PROTOCOL_UNSUPPORTED;
 }
 
 /** RFC 7915 §4.1: an unexpired source route option (131 or 137) is refused, other options are ignored. */
@@ -145,9 +181,19 @@ function parse6(ip: usize, length: u32): DropReason {
     p += (<u32>load<u8>(p, 1) + 1) << 3;
     if (p > end) return DropReason.IPV6_EXTENSION_INVALID;
   }
+  if (next == NEXT_FRAGMENT) {
+    if (p + FRAGMENT_HEADER > end) return DropReason.IPV6_EXTENSION_INVALID;
+    const header = Fragment.at(p);
+    const offsetMore: u32 = bswap<u16>(header.offsetMoreBE);
+    // RFC 6946: an 'atomic' fragment is the whole packet.
+    if ((offsetMore & 0xfff9) != 0) noteFragment(offsetMore & 0xfff8, (offsetMore & 1) != 0);
+    packet.identification = bswap<u32>(header.identificationBE);
+    next = header.nextHeader;
+    p += FRAGMENT_HEADER;
+  }
   packet.transport = p;
   packet.transportLength = <u32>(end - p);
-  if (next == NEXT_FRAGMENT) return DropReason.FRAGMENT;
+  if (packet.fragment == FRAGMENT_LATER) return parseLater(next == PROTOCOL_ICMP6 ? PROTOCOL_ICMP4 : next);
   if (next == PROTOCOL_ICMP6) return parseIcmp(ICMP6_ECHO, ICMP6_ECHO_REPLY);
   return parseTransport(next);
 }
@@ -166,7 +212,9 @@ function parseTransport(protocol: u32): DropReason {
     if (flags & TCP_SYN && flags & (TCP_FIN | TCP_RST)) return DropReason.TCP_FLAGS_INVALID;
     packet.tcpFlags = flags;
   } else if (protocol == PROTOCOL_UDP) {
-    if (length < UDP_HEADER || Udp.at(p).length != length) return DropReason.UDP_LENGTH_INVALID;
+    if (length < UDP_HEADER) return DropReason.UDP_LENGTH_INVALID;
+    const whole = Udp.at(p).length;
+    if (packet.fragment == FRAGMENT_NONE ? whole != length : whole < length) return DropReason.UDP_LENGTH_INVALID;
     if (packet.family == 6 && Udp.at(p).checksum == 0) return DropReason.UDP_CHECKSUM_MISSING;
   } else {
     return DropReason.PROTOCOL_UNSUPPORTED;

@@ -5,7 +5,7 @@
 import { mappedBE } from "./address";
 import { adjust, negate, sum32 } from "./checksum";
 import { writeOffload } from "./offload";
-import { packet } from "./packet";
+import { FRAGMENT_LATER, packet } from "./packet";
 import { target } from "./target";
 import { rewriteTransport } from "./transport";
 import { Ipv4 } from "./wire/ipv4";
@@ -13,7 +13,7 @@ import { Ipv6 } from "./wire/ipv6";
 
 /** By `target`; `mtu` is that of the side it goes to. → address of the IP header. */
 export function rewrite(mtu: u32, maxSegment: u32): usize {
-  rewriteTransport(packet.family, maxSegment);
+  if (packet.fragment != FRAGMENT_LATER) rewriteTransport(packet.family, maxSegment);
   setAddresses(target.sourceLo, target.sourceHi, target.destinationLo, target.destinationHi);
   writeOffload(packet.ip, packet.family, mtu);
   return packet.ip;

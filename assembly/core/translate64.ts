@@ -4,7 +4,7 @@
 import { mappedBE } from "./address";
 import { fold } from "./checksum";
 import { isSegmented, writeOffload } from "./offload";
-import { packet } from "./packet";
+import { FRAGMENT_LATER, FRAGMENT_NONE, packet } from "./packet";
 import { PROTOCOL_ICMP4 } from "./protocol";
 import { target } from "./target";
 import { rewriteTransport } from "./transport";
@@ -23,7 +23,8 @@ const MAY_FRAGMENT: u32 = 1260;
 
 /** By `target`; `mtu` is the IPv4 side's. → address of the new IP header. */
 export function translate64(mtu: u32, maxSegment: u32): usize {
-  rewriteTransport(4, maxSegment);
+  const fragment = packet.fragment != FRAGMENT_NONE;
+  if (packet.fragment != FRAGMENT_LATER) rewriteTransport(4, maxSegment);
   const tos = Ipv6.at(packet.ip).trafficClass;
   const total = packet.transportLength + IPV4_HEADER;
   const mayFragment = total <= MAY_FRAGMENT && !isSegmented();
@@ -33,8 +34,16 @@ export function translate64(mtu: u32, maxSegment: u32): usize {
   header.versionIhl = 0x45;
   header.tos = <u8>tos;
   header.totalLengthBE = bswap<u16>(<u16>total);
-  header.identificationBE = mayFragment ? nextIdentification() : 0;
-  header.flagsOffsetBE = mayFragment ? 0 : IPV4_DONT_FRAGMENT_BE;
+  if (fragment) {
+    // §5.1.1: the low 16 bits, DF not set.
+    header.identificationBE = bswap<u16>(<u16>packet.identification);
+    header.flagsOffsetBE = bswap<u16>(
+      <u16>(packet.fragmentOffset >> 3) | (packet.moreFragments ? 0x2000 : 0),
+    );
+  } else {
+    header.identificationBE = mayFragment ? nextIdentification() : 0;
+    header.flagsOffsetBE = mayFragment ? 0 : IPV4_DONT_FRAGMENT_BE;
+  }
   header.ttl = <u8>(packet.hopLimit - 1);
   header.protocol = <u8>packet.protocol;
   header.checksum = 0;

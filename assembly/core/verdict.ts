@@ -27,8 +27,12 @@ export enum DropReason {
   IPV6_EXTENSION_INVALID,
   /** IPv6 routing header with segments left. */
   IPV6_ROUTING_HEADER,
-  /** Fragment of an IP packet: not translated. */
-  FRAGMENT,
+  /** Fragment of a packet that can't be handled in pieces: a DNS question, or ICMP between IP versions. */
+  FRAGMENT_UNSUPPORTED,
+  /** Fragment whose first one didn't come in time. */
+  FRAGMENT_TIMEOUT,
+  /** Too many fragments wait for their first one. */
+  FRAGMENT_QUEUE_FULL,
   /** Transport protocol other than TCP, UDP and ICMP echo. */
   PROTOCOL_UNSUPPORTED,
   /** TCP segment shorter than its header, or header length below 20 bytes. */

@@ -49,7 +49,8 @@ export function relayOut(): DropReason {
   return send(s.kind == VirtualServer.EGRESS_IPV4 ? 4 : 6, pathOut(s));
 }
 
-function pathOut(s: Session): Path {
+/** The way of the session's packets to the outside. */
+export function pathOut(s: Session): Path {
   if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) return Path.OUT_46;
   return s.kind == VirtualServer.EGRESS_IPV4 ? Path.OUT_44 : Path.OUT_66;
 }

@@ -12,6 +12,7 @@ import { expectOrphans, initSessions, nextPolicyGeneration, sessionPlaces, sweep
 import { addPoolAddress, indexPool, initPool, removePoolAddress } from "../core/snat-pool";
 import { DropReason } from "../core/verdict";
 import { argumentBlock, layout } from "./layout";
+import { expireFragments } from "./held-fragments";
 import { receive, resume } from "./pipeline";
 import { MAX_PREFIXES, internalPrefixes, natPrefixes, policies, policyTable } from "./policy";
 import {
@@ -82,6 +83,7 @@ export function pending(): u32 {
 export function tick(nowMs: u32): void {
   sweepSessions(nowMs, sessionPlaces() / TICKS_PER_SWEEP + 64);
   expireWaiting(nowMs);
+  expireFragments(nowMs);
 }
 
 /** Argument block: the 16 bytes of the host. `nat4BE` in wire order. 0 = table full. Waiting packets go on. */

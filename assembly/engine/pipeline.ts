@@ -1,18 +1,20 @@
 /**
  * What happens to a packet, step by step:
  *
- *   parse → classify ─┬─ from a Pod:    DNS? → session, or policy → mapping → new session → hop limit, size → out
- *                     └─ from outside:  session → hop limit, size → in;  none: to the host itself, or nowhere
+ *   parse → classify ─┬─ from a Pod:    DNS? → session, or policy → mapping → new session ─┬→ hop limit, size → send
+ *                     ├─ from outside:  session;  none: to the host itself, or nowhere ────┤
+ *                     └─ later fragment: the way of its first one, or wait for it ─────────┘
  *
  * Each step answers NONE or the reason to drop.
  */
 import { aimIn, aimOut } from "../core/aim";
 import { isForwardable4, isForwardable6, mappedBE } from "../core/address";
 import { Path, VirtualServer, countDrop, countPath } from "../core/counters";
+import { followFragments, fragmentKey, rememberFragments } from "../core/fragments";
 import { limits } from "../core/limits";
 import { lookupMapping } from "../core/mapping";
 import { fits, isSegmented, readOffload, segmentSize } from "../core/offload";
-import { packet, parse } from "../core/packet";
+import { FRAGMENT_FIRST, FRAGMENT_LATER, FRAGMENT_NONE, packet, parse } from "../core/packet";
 import { PROTOCOL_ICMP4, PROTOCOL_TCP, PROTOCOL_UDP } from "../core/protocol";
 import { rewrite } from "../core/rewrite";
 import {
@@ -26,17 +28,21 @@ import {
 } from "../core/session";
 import { PoolAddress, findInbound, isAutomap, poolAddress } from "../core/snat-pool";
 import { isClosing, nextTcpState, opensConnection } from "../core/tcp-state";
+import { target } from "../core/target";
 import { translate46 } from "../core/translate46";
 import { translate64 } from "../core/translate64";
 import { DropReason, Verdict } from "../core/verdict";
+import { FRAGMENT_HEADER } from "../core/wire/fragment";
 import { IPV4_HEADER, Ipv4 } from "../core/wire/ipv4";
 import { IPV6_HEADER } from "../core/wire/ipv6";
 import { TCP_HEADER } from "../core/wire/tcp";
-import { UDP_HEADER } from "../core/wire/udp";
+import { UDP_HEADER, Udp } from "../core/wire/udp";
 import { VNET_HEADER } from "../core/wire/vnet";
+import { sendFragments } from "./fragmentation";
 import { handBack } from "./hand-back";
+import { heldIp, heldLength, heldSlot, holdFragment, releaseFragment } from "./held-fragments";
 import { sendTimeExceeded, sendTooBig } from "./icmp-error";
-import { relayIn, relayOut } from "./icmp-relay";
+import { pathOut, relayIn, relayOut } from "./icmp-relay";
 import { isInternalDestination, isNatDestination, sourcePolicy } from "./policy";
 import { received, spend, transmit } from "./slots";
 import { releasedIp, releasedLength, releasedSlot, nowKnown, release, wait } from "./waiting";
@@ -51,6 +57,8 @@ let place: i32 = -1;
 let slot: u32 = 0;
 /** The packet was kept for later: neither dropped nor sent. */
 let kept: bool = false;
+/** Key of the packet whose first fragment has just found its way; 0 = none. */
+let routedKey: u64 = 0;
 
 /** Place `i` of the receive ring. */
 export function receive(i: u32, nowMs: u32): void {
@@ -60,6 +68,7 @@ export function receive(i: u32, nowMs: u32): void {
   slot = d.slot;
   if (d.length < VNET_HEADER) countDrop(DropReason.IP_TRUNCATED);
   else run(d.address + VNET_HEADER, d.length - VNET_HEADER);
+  if (routedKey != 0) releaseFragments();
 }
 
 /** What waited for `nat4BE` goes on, now that its mapping is known. */
@@ -70,6 +79,19 @@ export function resume(nat4BE: u32, nowMs: u32): void {
   while (release(nat4BE)) {
     slot = releasedSlot;
     run(releasedIp, releasedLength);
+    spend(slot);
+    if (routedKey != 0) releaseFragments();
+  }
+}
+
+/** A first fragment has found its way: those that came before it follow. */
+function releaseFragments(): void {
+  const key = routedKey;
+  routedKey = 0;
+  place = -1;
+  while (releaseFragment(key)) {
+    slot = heldSlot;
+    run(heldIp, heldLength);
     spend(slot);
   }
 }
@@ -84,6 +106,7 @@ function step(ip: usize, length: u32): DropReason {
   const parsed = parse(ip, length);
   if (parsed != DropReason.NONE) return parsed;
   if (!readOffload()) return DropReason.OFFLOAD_INVALID;
+  if (packet.fragment == FRAGMENT_LATER) return laterFragment();
   const pool = findInbound(packet.destinationLo, packet.destinationHi);
   packet.fromOutside = pool >= 0;
   if (packet.icmpError) return pool >= 0 ? errorFromOutside(<u32>pool) : relayOut();
@@ -94,7 +117,7 @@ function fromPod(): DropReason {
   if (packet.protocol == PROTOCOL_UDP && packet.destinationPortBE == DNS_PORT_BE) {
     const policy = sourcePolicy();
     if (policy == null) return DropReason.SOURCE_NOT_INTERNAL;
-    if (policy.dns) return toDns();
+    if (policy.dns) return packet.fragment == FRAGMENT_NONE ? toDns() : DropReason.FRAGMENT_UNSUPPORTED;
   }
   let s = findOut();
   if (s != null && (!isCurrent(s) || reopens(s))) {
@@ -110,14 +133,7 @@ function fromPod(): DropReason {
   s.lastSeenMs = now;
   if (packet.protocol == PROTOCOL_TCP) s.tcpState = <u8>nextTcpState(s.tcpState, packet.tcpFlags, true);
   aimOut(s);
-  if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) {
-    if (!fits(IPV6_HEADER, limits.mtuOuter)) return tooBig(limits.mtuOuter - (IPV6_HEADER - IPV4_HEADER));
-    return forward(translate46(limits.mtuOuter, maxSegment(IPV6_HEADER, IPV4_HEADER)), Path.OUT_46);
-  }
-  if (!fitsAsIs(limits.mtuOuter)) return tooBig(limits.mtuOuter);
-  const header = packet.family == 4 ? IPV4_HEADER : IPV6_HEADER;
-  const path = s.kind == VirtualServer.EGRESS_IPV4 ? Path.OUT_44 : Path.OUT_66;
-  return forward(rewrite(limits.mtuOuter, maxSegment(header, header)), path);
+  return send(pathOut(s));
 }
 
 function fromOutside(pool: u32): DropReason {
@@ -128,25 +144,81 @@ function fromOutside(pool: u32): DropReason {
   s.lastSeenMs = now;
   if (packet.protocol == PROTOCOL_TCP) s.tcpState = <u8>nextTcpState(s.tcpState, packet.tcpFlags, false);
   aimIn(s);
-  if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) {
-    if (packet.hopLimit <= 1) {
-      restore(pool);
-      return expired();
-    }
-    const tooLong = packet.transportLength + IPV4_HEADER > 0xffff;
-    if (tooLong || !fits(IPV4_HEADER, limits.mtuInner)) {
-      restore(pool);
-      return tooBig(limits.mtuInner + (IPV6_HEADER - IPV4_HEADER));
-    }
-    return forward(translate64(limits.mtuInner, maxSegment(IPV6_HEADER, IPV4_HEADER)), Path.IN_64);
+  return send(pathIn(s));
+}
+
+function pathIn(s: Session): Path {
+  if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) return Path.IN_64;
+  return s.kind == VirtualServer.EGRESS_IPV4 ? Path.IN_44 : Path.IN_66;
+}
+
+function laterFragment(): DropReason {
+  const way = followFragments(now);
+  if (way != 0) return send(way - 1);
+  if (place < 0) return DropReason.FRAGMENT_TIMEOUT;
+  const length = <u32>(packet.transport - packet.ip) + packet.transportLength;
+  return holdFragment(<u32>place, fragmentKey(), packet.ip, length, now);
+}
+
+/** By `target`, on one of the ways out or in. */
+function send(path: Path): DropReason {
+  if (packet.fragment == FRAGMENT_FIRST) {
+    rememberFragments(path + 1, now);
+    routedKey = fragmentKey();
   }
-  if (!fitsAsIs(limits.mtuInner)) {
-    restore(pool);
-    return tooBig(limits.mtuInner);
+  switch (path) {
+    case Path.OUT_46:
+      return sendOut46();
+    case Path.IN_64:
+      return sendIn64();
+    case Path.OUT_44:
+    case Path.OUT_66:
+      return sendAsIs(path, limits.mtuOuter);
+    default:
+      return sendAsIs(path, limits.mtuInner);
   }
+}
+
+function sendOut46(): DropReason {
+  const reason = checkFragment();
+  if (reason != DropReason.NONE) return reason;
+  const header = IPV6_HEADER + (packet.fragment != FRAGMENT_NONE ? FRAGMENT_HEADER : 0);
+  const segment = maxSegment(IPV6_HEADER, IPV4_HEADER);
+  if (fits(header, limits.mtuOuter)) return forward(translate46(limits.mtuOuter, segment), Path.OUT_46);
+  if (Ipv4.at(packet.ip).dontFragment || isSegmented()) return tooBig(limits.mtuOuter - (IPV6_HEADER - IPV4_HEADER));
+  const length = <u32>(packet.transport - packet.ip) + packet.transportLength;
+  const sent = sendFragments(translate46(limits.mtuOuter, segment));
+  if (sent == DropReason.NONE) countPath(Path.OUT_46, length);
+  return sent;
+}
+
+function sendIn64(): DropReason {
+  if (packet.hopLimit <= 1) return expired();
+  const reason = checkFragment();
+  if (reason != DropReason.NONE) return reason;
+  // A translated fragment has DF=0: the kernel fragments it further.
+  const small = packet.fragment != FRAGMENT_NONE || fits(IPV4_HEADER, limits.mtuInner);
+  if (packet.transportLength + IPV4_HEADER > 0xffff || !small)
+    return tooBig(limits.mtuInner + (IPV6_HEADER - IPV4_HEADER));
+  return forward(translate64(limits.mtuInner, maxSegment(IPV6_HEADER, IPV4_HEADER)), Path.IN_64);
+}
+
+function sendAsIs(path: Path, mtu: u32): DropReason {
+  if (!fitsAsIs(mtu)) return tooBig(mtu);
   const header = packet.family == 4 ? IPV4_HEADER : IPV6_HEADER;
-  const path = s.kind == VirtualServer.EGRESS_IPV4 ? Path.IN_44 : Path.IN_66;
-  return forward(rewrite(limits.mtuInner, maxSegment(header, header)), path);
+  return forward(rewrite(mtu, maxSegment(header, header)), path);
+}
+
+/** What can't be translated between IP versions in pieces. */
+function checkFragment(): DropReason {
+  if (packet.fragment == FRAGMENT_NONE) return DropReason.NONE;
+  // ICMPv6 sums the length of the whole message, which no fragment tells.
+  if (packet.protocol == PROTOCOL_ICMP4) return DropReason.FRAGMENT_UNSUPPORTED;
+  if (packet.hopLimit <= 1) return DropReason.HOP_LIMIT_EXPIRED;
+  // RFC 7915 §4.5: the checksum of the whole datagram can't be known.
+  const unsummed =
+    packet.fragment == FRAGMENT_FIRST && packet.protocol == PROTOCOL_UDP && Udp.at(packet.transport).checksum == 0;
+  return unsummed ? DropReason.UDP_CHECKSUM_MISSING : DropReason.NONE;
 }
 
 /** Under automap an error may be about a packet of the host's own. */
@@ -221,12 +293,15 @@ function toDns(): DropReason {
 /** Under automap the address is the host's own: what isn't a session of ours is for the host's sockets. */
 function toHost(address: PoolAddress): DropReason {
   if (!isAutomap(address)) return DropReason.INBOUND_NO_SESSION;
+  if (packet.fragment == FRAGMENT_FIRST) {
+    target.sourceLo = packet.sourceLo;
+    target.sourceHi = packet.sourceHi;
+    target.destinationLo = address.lo;
+    target.destinationHi = address.hi;
+    rememberFragments(Path.HANDED_BACK + 1, now);
+    routedKey = fragmentKey();
+  }
   return forward(handBack(address), Path.HANDED_BACK);
-}
-
-/** An error to the outside quotes what was sent there: under automap to the address itself, not to its alias. */
-function restore(pool: u32): void {
-  handBack(poolAddress(pool));
 }
 
 /**
@@ -240,13 +315,24 @@ function expires(s: Session): bool {
 }
 
 function expired(): DropReason {
+  if (packet.fragment == FRAGMENT_LATER) return DropReason.HOP_LIMIT_EXPIRED;
+  restoreDestination();
   sendTimeExceeded(now);
   return DropReason.HOP_LIMIT_EXPIRED;
 }
 
 function tooBig(mtu: u32): DropReason {
+  if (packet.fragment == FRAGMENT_LATER) return DropReason.PACKET_TOO_BIG;
+  restoreDestination();
   sendTooBig(mtu, now);
   return DropReason.PACKET_TOO_BIG;
+}
+
+/** An error to the outside quotes what was sent there: under automap to the address itself, not to its alias. */
+function restoreDestination(): void {
+  if (!packet.fromOutside) return;
+  const pool = findInbound(packet.destinationLo, packet.destinationHi);
+  if (pool >= 0) handBack(poolAddress(pool));
 }
 
 /** Same family: the header keeps its size. Without DF the kernel fragments what is too big. */

@@ -27,7 +27,7 @@ if (offsetof<Descriptor>() != 32) ERROR("Descriptor must be 32 bytes");
 
 export const RECEIVE_CAPACITY: u32 = 64;
 export const TRANSMIT_CAPACITY: u32 = 256;
-const SLOTS: u32 = 256;
+const SLOTS: u32 = 320;
 /** Room in front of a received packet: 20 bytes for translation, a fragment header, the offload header, an aside. */
 export const HEADROOM: u32 = 256;
 /** 64 KB of packet, headroom and tail room; not a multiple of the page, or all slots would share cache sets. */
@@ -37,9 +37,9 @@ export const READ_MAX: u32 = VNET_HEADER + 40 + 65_535;
 
 const RECEIVE = memory.data(64 * 32, 64);
 const TRANSMIT = memory.data(256 * 32, 64);
-const FREE = memory.data(2 * 256, 64);
+const FREE = memory.data(2 * 320, 64);
 /** Slots handed to the host with the last batch: free again when it comes back. */
-const SPENT = memory.data(2 * 256, 64);
+const SPENT = memory.data(2 * 320, 64);
 
 let base: usize = 0;
 let freeCount: u32 = 0;
