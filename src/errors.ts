@@ -13,10 +13,27 @@ export const errorCatalog = {
     traffic: "Nothing was started; traffic is as it was before.",
     remedy: "Install or allow what the message names (root, /dev/net/tun, the ip and nft commands).",
   },
+  EG46_INTERFACE: {
+    title: "A network interface that was named does not exist",
+    traffic: "Nothing was started; traffic is as it was before.",
+    remedy: "Check --internal and --external against `ip -brief link` in the gateway's network namespace.",
+  },
+  EG46_ALREADY_RUNNING: {
+    title: "Another gateway runs in this network namespace",
+    traffic: "The other gateway goes on; nothing of it was changed.",
+    remedy: "Stop it first (`egress46 status` asks it), or start this one in a network namespace of its own.",
+  },
   EG46_HOST_NETWORK: {
     title: "A change to the host's network configuration failed",
     traffic: "Steps already made by this run are undone; Pods' traffic stays refused, never let by.",
     remedy: "The message quotes the command and the kernel's answer; mend that and start again.",
+  },
+  EG46_DNS_LISTEN: {
+    title: "DNS cannot be served on port 53 of the internal side",
+    traffic:
+      "The configuration before stays in force; without one Pods' traffic is refused. The gateway tries again by itself.",
+    remedy:
+      "Stop what holds the port (`ss -lnp 'sport = :53'` shows it), or bind it to addresses that Pods don't use.",
   },
   EG46_CONFIG_INVALID: {
     title: "A custom resource is malformed",
@@ -27,7 +44,19 @@ export const errorCatalog = {
   EG46_STORE_UNAVAILABLE: {
     title: "The mapping store does not answer",
     traffic: "Mappings already known go on working; names that would need a new one get SERVFAIL.",
-    remedy: "Check the --store URL, certificates and the server; the gateway reconnects by itself.",
+    remedy:
+      "Check the --store URL, certificates and the server, or the folder and its free space; the gateway tries again by itself.",
+  },
+  EG46_STORE_CORRUPT: {
+    title: "The file of the embedded mapping store is damaged",
+    traffic: "At start: the gateway does not start; Pods' traffic is as it was before.",
+    remedy:
+      "Put the last copy of the file in its place; without one, move it away: the next start makes a new store, and hosts may get other addresses.",
+  },
+  EG46_STORE_FOLDER: {
+    title: "The folder of the embedded mapping store cannot be used",
+    traffic: "Nothing was started; traffic is as it was before.",
+    remedy: "Name by --store lmdb:DIR a folder that is empty, holds a store, or can be made.",
   },
   EG46_STORE_VALUE: {
     title: "The mapping store holds a value that is not a mapping",
@@ -72,6 +101,11 @@ export const errorCatalog = {
     remedy:
       "Check the file at the offset named (`capinfos FILE`); if its last packet was cut off, the rest is whole.",
   },
+  EG46_EAMT_INVALID: {
+    title: "A table of explicit address mappings is malformed",
+    traffic: "None: nothing was translated.",
+    remedy: "The message names file and line, and what was expected.",
+  },
   EG46_ENGINE: {
     title: "The packet engine stopped",
     traffic: "Refused until the worker is up again (fail closed).",
@@ -94,6 +128,10 @@ export class Eg46Error extends Error {
     this.name = "Eg46Error";
     this.code = code;
   }
+}
+
+export function hasCode(error: unknown, code: ErrorCode): boolean {
+  return error instanceof Eg46Error && error.code === code;
 }
 
 /** One operator-facing text: code, what happened, what it means for traffic, what to do. */

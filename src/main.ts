@@ -10,6 +10,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   status: async () => (await import("./cli/status.ts")).registerStatus,
   drops: async () => (await import("./cli/drops.ts")).registerDrops,
   tmctl: async () => (await import("./cli/tmctl.ts")).registerTmctl,
+  translate: async () => (await import("./cli/translate.ts")).registerTranslate,
   mappings: async () => (await import("./cli/mappings.ts")).registerMappings,
 };
 

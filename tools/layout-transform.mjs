@@ -8,7 +8,17 @@ import { Transform } from "assemblyscript/transform";
 
 const TARGET = "src/engine/layout.gen.ts";
 const ENUMS = ["DropReason", "Verdict", "VirtualServer", "Path"];
-const STRUCTS = ["Descriptor", "Layout", "Limits", "Policy", "Prefix", "Policies", "Counters"];
+const STRUCTS = [
+  "Descriptor",
+  "Layout",
+  "Limits",
+  "Policy",
+  "Prefix",
+  "Policies",
+  "Counters",
+  "Stateless",
+  "Eam",
+];
 
 const camel = (name) => name[0].toLowerCase() + name.slice(1);
 

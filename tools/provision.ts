@@ -13,7 +13,9 @@ export const testTools: readonly Tool[] = [
   { command: "ping", debianPackage: "iputils-ping" },
   { command: "redis-cli", debianPackage: "redis-tools" },
   { command: "redis-server", debianPackage: "redis-server" },
+  { command: "tayga", debianPackage: "tayga" },
   { command: "tcpdump", debianPackage: "tcpdump" },
+  { command: "traceroute", debianPackage: "traceroute" },
   { command: "tshark", debianPackage: "tshark" },
 ];
 

@@ -6,7 +6,8 @@
 import { powerOfTwo, reserve } from "./arena";
 import { counters } from "./counters";
 import { mix } from "./hash";
-import { givePort, portHash, takePort } from "./port-pool";
+import { restPort, wakePorts } from "./hold-down";
+import { portHash, takePort } from "./port-pool";
 import { PROTOCOL_UDP } from "./protocol";
 import { poolAddress } from "./snat-pool";
 
@@ -105,7 +106,8 @@ export function makeBinding(
   b.pool = <u16>pool;
   b.protocol = <u8>protocol;
   const hash = portHash(innerLo, innerHi, 0, 0, (<u64>portBE << 16) | (protocol << 8) | family);
-  const port = takePort(bitmapOf(b), address, hash);
+  let port = takePort(bitmapOf(b), address, hash);
+  if (port == 0 && wakePorts(bitmapOf(b))) port = takePort(bitmapOf(b), address, hash);
   if (port == 0) {
     b.next = free;
     free = p;
@@ -127,8 +129,8 @@ export function makeBinding(
   return b;
 }
 
-/** One session less; the last one gives the port back. */
-export function releaseBinding(b: Binding): void {
+/** One session less; the last one gives the port back (it rests a while). */
+export function releaseBinding(b: Binding, nowMs: u32): void {
   if (b.sessions > 0) b.sessions--;
   if (b.sessions > 0) return;
   const p = changetype<usize>(b);
@@ -136,7 +138,8 @@ export function releaseBinding(b: Binding): void {
   while (load<u32>(link) != <u32>p) link = <usize>load<u32>(link) + offsetof<Binding>("next");
   store<u32>(link, <u32>b.next);
   // The bitmap of a removed address belongs to its successor.
-  if (b.poolGeneration == poolAddress(b.pool).generation) givePort(bitmapOf(b), bswap<u16>(b.outerPortBE));
+  if (b.poolGeneration == poolAddress(b.pool).generation)
+    restPort(bitmapOf(b), b.pool, bswap<u16>(b.outerPortBE), nowMs);
   b.next = free;
   free = p;
   counters.bindings--;

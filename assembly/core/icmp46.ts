@@ -34,7 +34,7 @@ export function mapError46(type: u32, code: u32, word: u32, quotedLength: u32, m
     case 11:
       type46 = 3;
       code46 = code;
-      return code <= 1;
+      return true;
     case 12:
       // Pointer indicates the error, or bad length; a missing option (1) has no counterpart.
       type46 = 4;

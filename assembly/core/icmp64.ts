@@ -25,7 +25,7 @@ export function mapError64(type: u32, code: u32, word: u32, mtu4: u32, mtu6: u32
     case 3:
       type64 = 11;
       code64 = code;
-      return code <= 1;
+      return true;
     case 4:
       if (code == 1) {
         type64 = 3;

@@ -18,10 +18,14 @@ export class Limits {
   mappingUnknownMs: u32;
   /** IPv6 packets that must be fragmented are cut to fit this (RFC 7915 §4.1: 1280 unless the path is known). */
   lowestMtu6: u32;
+  /** How long a port rests before another binding gets it (RFC 6888 REQ-8). */
+  holdDownMs: u32;
+  /** Merge UDP datagrams on their way to the device, which must know UDP segmentation; 0 = don't. */
+  coalesceUdp: u32;
 }
 
-const RECORD = memory.data(40, 8);
-if (offsetof<Limits>() != 40) ERROR("Limits must be 40 bytes");
+const RECORD = memory.data(48, 8);
+if (offsetof<Limits>() != 48) ERROR("Limits must be 48 bytes");
 
 export const limits: Limits = changetype<Limits>(RECORD);
 
@@ -36,4 +40,5 @@ export function defaultLimits(): void {
   limits.mappingWaitMs = 2_000;
   limits.mappingUnknownMs = 300;
   limits.lowestMtu6 = 1280;
+  limits.holdDownMs = 120_000;
 }

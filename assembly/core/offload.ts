@@ -5,9 +5,10 @@ import { IPV4_HEADER } from "./wire/ipv4";
 import { IPV6_HEADER } from "./wire/ipv6";
 import { Tcp } from "./wire/tcp";
 import { UDP_HEADER } from "./wire/udp";
-import { GSO_ECN, GSO_NONE, GSO_TCP4, GSO_TCP6, GSO_UDP, VNET_HEADER, VNET_NEEDS_CHECKSUM, Vnet } from "./wire/vnet";
+import { GSO_ECN, GSO_NONE, GSO_TCP4, GSO_TCP6, GSO_UDP, VNET_CHECKSUM_VALID, VNET_HEADER, VNET_NEEDS_CHECKSUM, Vnet } from "./wire/vnet";
 
 let partialChecksum: bool = false;
+let verified: bool = false;
 let gsoType: u32 = 0;
 let ecn: u32 = 0;
 let gsoSize: u32 = 0;
@@ -19,10 +20,18 @@ export function isPartial(): bool {
   return partialChecksum;
 }
 
+/** Somebody before us has found the checksum to be right. */
+// @ts-ignore: decorator
+@inline
+export function isVerified(): bool {
+  return verified;
+}
+
 /** False when the header contradicts the parsed packet. */
 export function readOffload(): bool {
   const vnet = Vnet.at(packet.ip - VNET_HEADER);
   partialChecksum = (vnet.flags & VNET_NEEDS_CHECKSUM) != 0;
+  verified = (vnet.flags & VNET_CHECKSUM_VALID) != 0;
   gsoType = vnet.gsoType & ~GSO_ECN;
   ecn = vnet.gsoType & GSO_ECN;
   gsoSize = vnet.gsoSize;

@@ -8,14 +8,15 @@ import { mappedBE } from "./address";
 import { powerOfTwo, reserve } from "./arena";
 import { Binding, findBinding, makeBinding, releaseBinding } from "./bib";
 import { fold, negate, sum32, sumAddress } from "./checksum";
+import { Destination, destinationOf, dropUnused, forgetPort, notePort } from "./destination";
 import { VirtualServer, countSession } from "./counters";
 import { mix } from "./hash";
 import { limits } from "./limits";
 import { packet } from "./packet";
-import { portHash, probeStep } from "./port-pool";
+import { portHash, probeStep, takePort } from "./port-pool";
 import { PROTOCOL_ICMP4, PROTOCOL_TCP } from "./protocol";
 import { quoted } from "./quote";
-import { PoolAddress, pairedAddress, poolAddress } from "./snat-pool";
+import { PoolAddress, findPoolAddress, pairedAddress, poolAddress } from "./snat-pool";
 import { TcpState, isClosing } from "./tcp-state";
 import { DropReason } from "./verdict";
 
@@ -38,7 +39,8 @@ export class Session {
   /** A VirtualServer. */
   kind: u8;
   tcpState: u8;
-  reserved: u8;
+  /** Its packets come back to us: the remote end is a pool address of ours (RFC 4787 REQ-9). */
+  hairpin: bool;
   lastSeenMs: u32;
   /** What the addresses add to the transport checksum, each way (folded). */
   deltaOut: u16;
@@ -51,6 +53,7 @@ if (offsetof<Session>() != 64) ERROR("Session must be 64 bytes");
 @unmanaged
 @final
 export class SessionCold {
+  /** A Binding; with TCP a Destination; 0 when there was no room for one. */
   binding: usize;
   poolGeneration: u16;
   policyGeneration: u16;
@@ -305,12 +308,19 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
   let pool: u32;
   let outerPortBE: u32;
   let binding: Binding | null = null;
+  let destination: Destination | null = null;
   if (protocol == PROTOCOL_TCP) {
     const paired = pairedAddress(family, packet.sourceLo, packet.sourceHi);
     if (paired < 0) return DropReason.SNAT_ADDRESS_MISSING;
     pool = <u32>paired;
-    outerPortBE = takeTcpPort(pool, innerPortBE, remoteLo, remoteHi, remotePortBE);
-    if (outerPortBE == 0) return DropReason.SNAT_PORTS_EXHAUSTED;
+    destination = destinationOf(pool, remoteLo, remoteHi, remotePortBE);
+    const port = takeTcpPort(destination, pool, innerPortBE, remoteLo, remoteHi, remotePortBE);
+    if (port == 0) {
+      if (destination != null) dropUnused(destination);
+      return DropReason.SNAT_PORTS_EXHAUSTED;
+    }
+    if (destination != null) notePort(destination, port);
+    outerPortBE = bswap<u16>(<u16>port);
   } else {
     binding = findBinding(null, packet.sourceLo, packet.sourceHi, innerPortBE, protocol, family);
     // Two NAT addresses of one host: towards it the endpoint needs a second outer port, or replies were ambiguous.
@@ -348,10 +358,11 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
   s.protocol = <u8>protocol;
   s.kind = <u8>kind;
   s.tcpState = <u8>TcpState.INIT;
+  s.hairpin = findPoolAddress(remoteLo, remoteHi) >= 0;
   s.lastSeenMs = nowMs;
   setDeltas(s, address);
   const cold = coldOf(s);
-  cold.binding = changetype<usize>(binding);
+  cold.binding = protocol == PROTOCOL_TCP ? changetype<usize>(destination) : changetype<usize>(binding);
   cold.poolGeneration = <u16>address.generation;
   cold.policyGeneration = policyGeneration;
   cold.createdMs = nowMs;
@@ -373,17 +384,33 @@ function isTaken(b: Binding, remoteLo: u64, remoteHi: u64, remotePortBE: u32): b
   return s != null && hasPoolAddress(s);
 }
 
-/** A port of the address that no session uses towards this remote end (RFC 7857 §2.5), in wire order; 0 = none. */
-function takeTcpPort(pool: u32, innerPortBE: u32, remoteLo: u64, remoteHi: u64, remotePortBE: u32): u32 {
+/** A port of the address that no session uses towards this remote end (RFC 7857 §2.5), in host order; 0 = none. */
+function takeTcpPort(
+  d: Destination | null,
+  pool: u32,
+  innerPortBE: u32,
+  remoteLo: u64,
+  remoteHi: u64,
+  remotePortBE: u32,
+): u32 {
   const address = poolAddress(pool);
   const count = address.lastPort - address.firstPort + 1;
   const word = portsWord(innerPortBE, remotePortBE, PROTOCOL_TCP, 0);
   const hash = portHash(packet.sourceLo, packet.sourceHi, remoteLo, remoteHi, word);
+  if (d != null && d.bitmap != 0) {
+    // Sessions that found no record aren't in the bitmap: each hit is checked.
+    for (let i: u32 = 0; i < count; i++) {
+      const port = takePort(d.bitmap, address, hash);
+      if (port == 0 || findInbound(pool, bswap<u16>(<u16>port), remoteLo, remoteHi, remotePortBE, PROTOCOL_TCP) == null)
+        return port;
+    }
+    return 0;
+  }
   let offset = <u32>(hash % count);
   const step = probeStep(count, hash);
   for (let i: u32 = 0; i < count; i++) {
-    const portBE = bswap<u16>(<u16>(address.firstPort + offset));
-    if (findInbound(pool, portBE, remoteLo, remoteHi, remotePortBE, PROTOCOL_TCP) == null) return portBE;
+    const port = address.firstPort + offset;
+    if (findInbound(pool, bswap<u16>(<u16>port), remoteLo, remoteHi, remotePortBE, PROTOCOL_TCP) == null) return port;
     offset += step;
     if (offset >= count) offset -= count;
   }
@@ -424,11 +451,14 @@ function unlink(bucket: usize, s: Session, field: usize): void {
   store<u32>(link, load<u32>(changetype<usize>(s) + field));
 }
 
-export function removeSession(s: Session): void {
+export function removeSession(s: Session, nowMs: u32): void {
   unlink(outBucketOf(s), s, offsetof<Session>("nextOut"));
   unlink(inBucketOf(s), s, offsetof<Session>("nextIn"));
   const binding = coldOf(s).binding;
-  if (binding != 0) releaseBinding(changetype<Binding>(binding));
+  if (binding != 0) {
+    if (s.protocol == PROTOCOL_TCP) forgetPort(changetype<Destination>(binding), bswap<u16>(s.outerPortBE));
+    else releaseBinding(changetype<Binding>(binding), nowMs);
+  }
   countSession(s.kind, -1);
   s.protocol = 0;
   s.nextOut = free;
@@ -448,7 +478,7 @@ export function sweepSessions(nowMs: u32, budget: u32): void {
   for (let i: u32 = 0; i < count; i++) {
     if (sweepAt >= used) sweepAt = 0;
     const s = changetype<Session>(table + (<usize>(sweepAt++) << 6));
-    if (s.protocol != 0 && (nowMs - s.lastSeenMs > lifetime(s) || !hasPoolAddress(s))) removeSession(s);
+    if (s.protocol != 0 && (nowMs - s.lastSeenMs > lifetime(s) || !hasPoolAddress(s))) removeSession(s, nowMs);
   }
   unswept -= min(unswept, count);
 }

@@ -141,6 +141,12 @@ export function findInbound(lo: u64, hi: u64): i32 {
   }
 }
 
+/** Index of the pool address whose own address (not its alias) this is, or -1. Not for the packet path. */
+export function findPoolAddress(lo: u64, hi: u64): i32 {
+  const index = findInbound(lo, hi);
+  return index >= 0 && !isAutomap(poolAddress(index)) ? index : -1;
+}
+
 /**
  * Rendezvous hashing: each share goes to the address with the highest weight for it. A Pod keeps its address when
  * others come and go; there is no key in it, so that a restart and other gateways choose alike.

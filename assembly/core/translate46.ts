@@ -3,7 +3,7 @@
  * packet.ts has checked the packet, offload.ts holds its offload state.
  */
 import { writeOffload } from "./offload";
-import { FRAGMENT_LATER, FRAGMENT_NONE, packet } from "./packet";
+import { FRAGMENT_NONE, packet } from "./packet";
 import { PROTOCOL_ICMP4, PROTOCOL_ICMP6 } from "./protocol";
 import { target } from "./target";
 import { rewriteTransport } from "./transport";
@@ -13,7 +13,7 @@ import { IPV6_HEADER, Ipv6, NEXT_FRAGMENT } from "./wire/ipv6";
 
 /** By `target`; `mtu` is the IPv6 side's. → address of the new IP header. */
 export function translate46(mtu: u32, maxSegment: u32): usize {
-  if (packet.fragment != FRAGMENT_LATER) rewriteTransport(6, maxSegment);
+  if (packet.hasTransport) rewriteTransport(6, maxSegment);
   // The headers overlap: everything is read before the first store.
   const tos: u32 = Ipv4.at(packet.ip).tos;
   const length = packet.transportLength;

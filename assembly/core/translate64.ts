@@ -4,7 +4,7 @@
 import { mappedBE } from "./address";
 import { fold } from "./checksum";
 import { isSegmented, writeOffload } from "./offload";
-import { FRAGMENT_LATER, FRAGMENT_NONE, packet } from "./packet";
+import { FRAGMENT_NONE, packet } from "./packet";
 import { PROTOCOL_ICMP4 } from "./protocol";
 import { target } from "./target";
 import { rewriteTransport } from "./transport";
@@ -19,12 +19,12 @@ export function nextIdentification(): u16 {
 }
 
 /** RFC 7915 §5.1: packets up to this size get DF=0, so that a small tunnel on the path can't black-hole them. */
-const MAY_FRAGMENT: u32 = 1260;
+export const MAY_FRAGMENT: u32 = 1260;
 
 /** By `target`; `mtu` is the IPv4 side's. → address of the new IP header. */
 export function translate64(mtu: u32, maxSegment: u32): usize {
-  const fragment = packet.fragment != FRAGMENT_NONE;
-  if (packet.fragment != FRAGMENT_LATER) rewriteTransport(4, maxSegment);
+  const fragment = packet.fragment != FRAGMENT_NONE || packet.fragmentHeader;
+  if (packet.hasTransport) rewriteTransport(4, maxSegment);
   const tos = Ipv6.at(packet.ip).trafficClass;
   const total = packet.transportLength + IPV4_HEADER;
   const mayFragment = total <= MAY_FRAGMENT && !isSegmented();
@@ -35,7 +35,7 @@ export function translate64(mtu: u32, maxSegment: u32): usize {
   header.tos = <u8>tos;
   header.totalLengthBE = bswap<u16>(<u16>total);
   if (fragment) {
-    // §5.1.1: the low 16 bits, DF not set.
+    // §5.1.1, 'atomic' ones too: the low 16 bits, DF not set.
     header.identificationBE = bswap<u16>(<u16>packet.identification);
     header.flagsOffsetBE = bswap<u16>(
       <u16>(packet.fragmentOffset >> 3) | (packet.moreFragments ? 0x2000 : 0),

@@ -21,17 +21,21 @@ export enum DropReason {
   IP_TRUNCATED,
   /** IPv4 header length below 20 bytes or beyond the packet. */
   IPV4_HEADER_INVALID,
+  /** Wrong IPv4 header checksum. (The gateway's own kernel drops such packets; this is for captured ones.) */
+  IPV4_CHECKSUM_INVALID,
   /** IPv4 source routing is not followed. */
   IPV4_SOURCE_ROUTE,
   /** Chain of IPv6 extension headers too long or beyond the packet. */
   IPV6_EXTENSION_INVALID,
   /** IPv6 routing header with segments left. */
   IPV6_ROUTING_HEADER,
-  /** Fragment of a packet that can't be handled in pieces: a DNS question, or ICMP between IP versions. */
+  /** Fragment that no sender makes: empty, of a wrong length, beyond 65,535 bytes, or reaching into the TCP header. */
+  FRAGMENT_INVALID,
+  /** Fragment of a packet that can't be handled in pieces: a DNS question, an ICMP error, ICMP between IP versions. */
   FRAGMENT_UNSUPPORTED,
   /** Fragment whose first one didn't come in time. */
   FRAGMENT_TIMEOUT,
-  /** Too many fragments wait for their first one. */
+  /** Too many fragments wait for their first one: the one that has waited longest goes. */
   FRAGMENT_QUEUE_FULL,
   /** Transport protocol other than TCP, UDP and ICMP echo. */
   PROTOCOL_UNSUPPORTED,
@@ -47,7 +51,7 @@ export enum DropReason {
   ICMP_TRUNCATED,
   /** ICMP message that is neither an echo nor an error with a counterpart (RFC 7915 §4.2, §5.2). */
   ICMP_TYPE_UNSUPPORTED,
-  /** ICMP error whose quoted packet can't be read. */
+  /** ICMP error with a wrong checksum, or whose quoted packet can't be read. */
   ICMP_QUOTE_INVALID,
   /** ICMP error about a packet of no session. */
   ICMP_ERROR_NO_SESSION,
@@ -65,6 +69,10 @@ export enum DropReason {
   EGRESS_NOT_CONFIGURED,
   /** IPv6 from a Pod while dualStackEnabled is false. */
   DUAL_STACK_DISABLED,
+  /** Stateless translation: no mapping or prefix covers the source. */
+  SOURCE_UNMAPPED,
+  /** Stateless translation: no mapping or prefix covers the destination. */
+  DESTINATION_UNMAPPED,
   /** DNS46 pool address without a mapping. */
   MAPPING_UNKNOWN,
   /** DNS46 pool address: the mapping store did not answer in time. */

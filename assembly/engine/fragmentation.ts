@@ -6,17 +6,27 @@ import { fold, sumBytes } from "../core/checksum";
 import { limits } from "../core/limits";
 import { checksumField, isPartial } from "../core/offload";
 import { packet } from "../core/packet";
-import { DropReason } from "../core/verdict";
+import { DropReason, Verdict } from "../core/verdict";
 import { FRAGMENT_HEADER, Fragment } from "../core/wire/fragment";
 import { IPV6_HEADER, Ipv6, NEXT_FRAGMENT } from "../core/wire/ipv6";
-import { HEADROOM, sendFresh, slotAddress, takeSlot } from "./slots";
+import { VNET_HEADER } from "../core/wire/vnet";
+import { HEADROOM, SLOT_ROOM, TRANSMIT_CAPACITY, slotAddress, spend, takeSlot, transmit, transmitted } from "./slots";
 
-const IPV6_MINIMUM_MTU: u32 = 1280;
+export const IPV6_MINIMUM_MTU: u32 = 1280;
+const HEADERS: u32 = IPV6_HEADER + FRAGMENT_HEADER;
+/** The pieces of one packet share a slot. */
+const LARGEST: u32 = 65_535;
+const MAX_PIECES: u32 = LARGEST / ((IPV6_MINIMUM_MTU - HEADERS) & ~7) + 1;
+if (LARGEST + MAX_PIECES * (VNET_HEADER + HEADERS) > SLOT_ROOM) ERROR("the pieces of a packet need more than a slot");
 
-/**
- * Sends the translated packet in hand, whose IPv6 header is at `ip`, in fragments that fit the lowest IPv6 MTU.
- * DropReason.OUTPUT_FULL: some of them may be on their way; the receiver drops them for want of the rest.
- */
+/** What is larger than this, as IPv6, is cut when its sender allows it (RFC 7915 §4: 'lowest-ipv6-mtu'). */
+// @ts-ignore: decorator
+@inline
+export function cutAbove(): u32 {
+  return max(IPV6_MINIMUM_MTU, min(limits.lowestMtu6, limits.mtuOuter));
+}
+
+/** Sends the translated packet in hand, whose IPv6 header is at `ip`, in fragments that fit: all of them, or none. */
 export function sendFragments(ip: usize): DropReason {
   const transport = packet.transport;
   const length = packet.transportLength;
@@ -24,13 +34,14 @@ export function sendFragments(ip: usize): DropReason {
   const original = Ipv6.at(ip);
   const was = packet.fragment != 0;
   const protocol = was ? Fragment.at(transport - FRAGMENT_HEADER).nextHeader : original.nextHeader;
-  const mtu = max(IPV6_MINIMUM_MTU, min(limits.lowestMtu6, limits.mtuOuter));
-  const step = (mtu - IPV6_HEADER - FRAGMENT_HEADER) & ~7;
+  const step = (cutAbove() - HEADERS) & ~7;
+  if (transmitted() + (length + step - 1) / step > TRANSMIT_CAPACITY) return DropReason.OUTPUT_FULL;
+  const slot = takeSlot();
+  if (slot < 0) return DropReason.OUTPUT_FULL;
+  spend(slot);
+  let p = slotAddress(slot) + HEADROOM;
   for (let at: u32 = 0; at < length; at += step) {
     const size = min(step, length - at);
-    const slot = takeSlot();
-    if (slot < 0) return DropReason.OUTPUT_FULL;
-    const p = slotAddress(slot) + HEADROOM;
     memory.copy(p, ip, IPV6_HEADER);
     const header = Ipv6.at(p);
     header.payloadLengthBE = bswap<u16>(<u16>(FRAGMENT_HEADER + size));
@@ -42,8 +53,10 @@ export function sendFragments(ip: usize): DropReason {
     fragment.offsetMoreBE = bswap<u16>(<u16>(packet.fragmentOffset + at) | <u16>more);
     // §4.1: the IPv4 identification, extended with zeros.
     fragment.identificationBE = bswap<u32>(packet.identification);
-    memory.copy(p + IPV6_HEADER + FRAGMENT_HEADER, transport + at, size);
-    if (!sendFresh(p, IPV6_HEADER + FRAGMENT_HEADER + size, slot)) return DropReason.OUTPUT_FULL;
+    memory.copy(p + HEADERS, transport + at, size);
+    memory.fill(p - VNET_HEADER, 0, VNET_HEADER);
+    transmit(p - VNET_HEADER, VNET_HEADER + HEADERS + size, Verdict.FORWARD, slot, 0);
+    p += HEADERS + size + VNET_HEADER;
   }
   return DropReason.NONE;
 }

@@ -30,9 +30,12 @@ function held(i: u32): Held {
   return changetype<Held>(LIST + <usize>i * offsetof<Held>());
 }
 
-/** Place `i` of the receive ring waits for the first fragment of packet `key`. */
+/**
+ * Place `i` of the receive ring waits for the first fragment of packet `key`. The one that has waited longest makes
+ * room: fragments whose first one never comes can't shut out others.
+ */
 export function holdFragment(i: u32, key: u64, ip: usize, length: u32, nowMs: u32): DropReason {
-  if (count == MAX_HELD) return DropReason.FRAGMENT_QUEUE_FULL;
+  if (count == MAX_HELD) dropOldest(DropReason.FRAGMENT_QUEUE_FULL);
   const slot = detach(i);
   if (slot < 0) return DropReason.FRAGMENT_QUEUE_FULL;
   const h = held(count++);
@@ -65,11 +68,13 @@ export function releaseFragment(key: u64): bool {
   return false;
 }
 
+function dropOldest(reason: DropReason): void {
+  countDrop(reason);
+  freeSlot(held(0).slot);
+  removeAt(0);
+}
+
 /** Drops what has waited too long. */
 export function expireFragments(nowMs: u32): void {
-  while (count > 0 && nowMs - held(0).sinceMs > FRAGMENT_LIFETIME_MS) {
-    countDrop(DropReason.FRAGMENT_TIMEOUT);
-    freeSlot(held(0).slot);
-    removeAt(0);
-  }
+  while (count > 0 && nowMs - held(0).sinceMs > FRAGMENT_LIFETIME_MS) dropOldest(DropReason.FRAGMENT_TIMEOUT);
 }

@@ -9,6 +9,7 @@ import { PROTOCOL_ICMP4, PROTOCOL_ICMP6 } from "../core/protocol";
 import {
   ICMP4_TIME_EXCEEDED,
   ICMP4_UNREACHABLE,
+  ICMP6_PARAMETER_PROBLEM,
   ICMP6_TIME_EXCEEDED,
   ICMP6_TOO_BIG,
   ICMP_HEADER,
@@ -45,6 +46,12 @@ export function sendTimeExceeded(nowMs: u32): void {
 export function sendTooBig(mtu: u32, nowMs: u32): void {
   if (packet.family == 4) send4(ICMP4_UNREACHABLE, 4, mtu, nowMs);
   else send6(ICMP6_TOO_BIG, mtu, nowMs);
+}
+
+/** RFC 7915 §4.1: Source Route Failed. §5.1: the pointer is at the segments left. */
+export function sendRouteRefused(nowMs: u32): void {
+  if (packet.family == 4) send4(ICMP4_UNREACHABLE, 5, 0, nowMs);
+  else send6(ICMP6_PARAMETER_PROBLEM, packet.routeField, nowMs);
 }
 
 /** As much of the offending packet as keeps the error within `limit` bytes (RFC 1812 §4.3.2.3; RFC 4443 §2.4 c). */
@@ -84,7 +91,8 @@ function send4(type: u32, code: u32, mtu: u32, nowMs: u32): void {
   send(ip, IPV4_HEADER + ICMP_HEADER + quote, slot);
 }
 
-function send6(type: u32, mtu: u32, nowMs: u32): void {
+/** `word`: what stands behind the checksum. */
+function send6(type: u32, word: u32, nowMs: u32): void {
   if (!allowed(nowMs)) return;
   const slot = takeSlot();
   if (slot < 0) return;
@@ -97,7 +105,7 @@ function send6(type: u32, mtu: u32, nowMs: u32): void {
   message.type = <u8>type;
   message.code = 0;
   message.checksum = 0;
-  store<u32>(icmp, bswap<u32>(mtu), 4);
+  store<u32>(icmp, bswap<u32>(word), 4);
   const own = policies.self6Lo != 0 && !packet.fromOutside;
   const header = Ipv6.at(ip);
   header.versionClassFlowBE = 0x60;

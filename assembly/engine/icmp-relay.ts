@@ -3,10 +3,10 @@ import { aimQuoteIn, aimQuoteOut } from "../core/aim";
 import { mappedHi } from "../core/address";
 import { Path, VirtualServer, countPath } from "../core/counters";
 import { limits } from "../core/limits";
-import { packet } from "../core/packet";
-import { parseQuote } from "../core/quote";
+import { packet, parse } from "../core/packet";
+import { parseQuote, quoted } from "../core/quote";
 import { Session, findQuotedByPod, findQuotedFromOutside, isCurrent } from "../core/session";
-import { poolAddress } from "../core/snat-pool";
+import { findInbound, isAutomap, poolAddress } from "../core/snat-pool";
 import { target } from "../core/target";
 import { translateError } from "../core/translate-error";
 import { DropReason } from "../core/verdict";
@@ -17,7 +17,7 @@ import { HEADROOM, freeSlot, sendFresh, slotAddress, takeSlot } from "./slots";
 export function relayIn(pool: u32): DropReason {
   const reason = parseQuote();
   if (reason != DropReason.NONE) return reason;
-  const s = findQuotedFromOutside(pool);
+  const s = quoted.hasTransport ? findQuotedFromOutside(pool) : null;
   if (s == null || !isCurrent(s)) return DropReason.ICMP_ERROR_NO_SESSION;
   aimQuoteIn(s);
   target.destinationLo = s.innerLo;
@@ -38,7 +38,9 @@ export function relayOut(): DropReason {
   if (sourcePolicy() == null) return DropReason.SOURCE_NOT_INTERNAL;
   const reason = parseQuote();
   if (reason != DropReason.NONE) return reason;
-  const s = findQuotedByPod();
+  // It goes to the sender of what it quotes, or it isn't about that.
+  const fits = packet.destinationLo == quoted.sourceLo && packet.destinationHi == quoted.sourceHi;
+  const s = fits && quoted.hasTransport ? findQuotedByPod() : null;
   if (s == null || !isCurrent(s)) return DropReason.ICMP_ERROR_NO_SESSION;
   aimQuoteOut(s);
   const address = poolAddress(s.pool);
@@ -67,7 +69,18 @@ function send(family: u32, path: Path): DropReason {
     freeSlot(slot);
     return DropReason.ICMP_TYPE_UNSUPPORTED;
   }
+  const pool = findInbound(target.destinationLo, target.destinationHi);
+  if (pool >= 0 && !isAutomap(poolAddress(pool))) return turnBack(ip, length, slot, pool, path);
   if (!sendFresh(ip, length, slot)) return DropReason.OUTPUT_FULL;
   countPath(path, length);
   return DropReason.NONE;
+}
+
+/** RFC 5508 REQ-7 (hairpinning): what goes to one of our own addresses comes in there. */
+function turnBack(ip: usize, length: u32, slot: u32, pool: u32, path: Path): DropReason {
+  countPath(path, length);
+  const parsed = parse(ip, length);
+  const reason = parsed != DropReason.NONE ? parsed : relayIn(pool);
+  freeSlot(slot);
+  return reason;
 }

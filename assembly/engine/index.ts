@@ -5,13 +5,17 @@
 import { reserve } from "../core/arena";
 import { initBindings } from "../core/bib";
 import { byteCounters, counters, dropCounters, packetCounters } from "../core/counters";
+import { MAX_EAMS, eamOrder6, eamTable, stateless } from "../core/eam";
+import { initDestinations } from "../core/destination";
 import { setHashKey } from "../core/hash";
+import { expireResting } from "../core/hold-down";
 import { defaultLimits, limits } from "../core/limits";
 import { initMappings, installMapping, removeMapping } from "../core/mapping";
 import { expectOrphans, initSessions, nextPolicyGeneration, sessionPlaces, sweepSessions } from "../core/session";
 import { addPoolAddress, indexPool, initPool, removePoolAddress } from "../core/snat-pool";
 import { DropReason } from "../core/verdict";
 import { argumentBlock, layout } from "./layout";
+import { seal } from "./coalesce";
 import { expireFragments } from "./held-fragments";
 import { receive, resume } from "./pipeline";
 import { MAX_PREFIXES, internalPrefixes, natPrefixes, policies, policyTable } from "./policy";
@@ -41,6 +45,7 @@ export function init(maxSessions: u32, maxMappings: u32, key0: u64, key1: u64): 
     initMappings(maxMappings) &&
     initSessions(maxSessions) &&
     initBindings(maxSessions) &&
+    initDestinations(max(maxSessions >> 2, 64)) &&
     reserve(0) != 0;
   if (!ok) return 0;
   layout.receiveRing = <u32>receiveRing;
@@ -59,6 +64,10 @@ export function init(maxSessions: u32, maxMappings: u32, key0: u64, key1: u64): 
   layout.packetCounters = <u32>packetCounters;
   layout.byteCounters = <u32>byteCounters;
   layout.replyBuffer = <u32>replyBuffer;
+  layout.stateless = <u32>changetype<usize>(stateless);
+  layout.eams = <u32>eamTable;
+  layout.eamOrder6 = <u32>eamOrder6;
+  layout.maxEams = MAX_EAMS;
   layout.arguments = <u32>argumentBlock;
   return changetype<usize>(layout);
 }
@@ -66,6 +75,7 @@ export function init(maxSessions: u32, maxMappings: u32, key0: u64, key1: u64): 
 /** The first `count` places of the receive ring hold packets. → how many descriptors the transmit ring now has. */
 export function process(count: u32, nowMs: u32): u32 {
   for (let i: u32 = 0; i < count; i++) receive(i, nowMs);
+  seal();
   return transmitted();
 }
 
@@ -76,6 +86,7 @@ export function written(): void {
 
 /** How many descriptors the transmit ring has: calls other than process() add to it as well. */
 export function pending(): u32 {
+  seal();
   return transmitted();
 }
 
@@ -83,6 +94,7 @@ export function pending(): u32 {
 export function tick(nowMs: u32): void {
   sweepSessions(nowMs, sessionPlaces() / TICKS_PER_SWEEP + 64);
   expireWaiting(nowMs);
+  expireResting(nowMs);
   expireFragments(nowMs);
 }
 

@@ -18,13 +18,17 @@ export class Layout {
   packetCounters: u32;
   byteCounters: u32;
   replyBuffer: u32;
+  stateless: u32;
+  eams: u32;
+  eamOrder6: u32;
+  maxEams: u32;
   /** 64 bytes for arguments larger than a number. */
   arguments: u32;
 }
 
-const RECORD = memory.data(68, 8);
+const RECORD = memory.data(84, 8);
 const ARGUMENTS = memory.data(64, 8);
-if (offsetof<Layout>() != 68) ERROR("Layout must be 68 bytes");
+if (offsetof<Layout>() != 84) ERROR("Layout must be 84 bytes");
 
 export const layout: Layout = changetype<Layout>(RECORD);
 export const argumentBlock: usize = ARGUMENTS;

@@ -10,11 +10,12 @@
 import { aimIn, aimOut } from "../core/aim";
 import { isForwardable4, isForwardable6, mappedBE } from "../core/address";
 import { Path, VirtualServer, countDrop, countPath } from "../core/counters";
-import { followFragments, fragmentKey, rememberFragments } from "../core/fragments";
+import { REFUSED, followFragments, fragmentKey, refuseFragments, rememberFragments } from "../core/fragments";
 import { limits } from "../core/limits";
 import { lookupMapping } from "../core/mapping";
+import { stateless } from "../core/eam";
 import { fits, isSegmented, readOffload, segmentSize } from "../core/offload";
-import { FRAGMENT_FIRST, FRAGMENT_LATER, FRAGMENT_NONE, packet, parse } from "../core/packet";
+import { FRAGMENT_FIRST, FRAGMENT_LATER, FRAGMENT_NONE, mayBeAnswered, packet, parse } from "../core/packet";
 import { PROTOCOL_ICMP4, PROTOCOL_TCP, PROTOCOL_UDP } from "../core/protocol";
 import { rewrite } from "../core/rewrite";
 import {
@@ -30,7 +31,7 @@ import { PoolAddress, findInbound, isAutomap, poolAddress } from "../core/snat-p
 import { isClosing, nextTcpState, opensConnection } from "../core/tcp-state";
 import { target } from "../core/target";
 import { translate46 } from "../core/translate46";
-import { translate64 } from "../core/translate64";
+import { MAY_FRAGMENT, translate64 } from "../core/translate64";
 import { DropReason, Verdict } from "../core/verdict";
 import { FRAGMENT_HEADER } from "../core/wire/fragment";
 import { IPV4_HEADER, Ipv4 } from "../core/wire/ipv4";
@@ -38,14 +39,16 @@ import { IPV6_HEADER } from "../core/wire/ipv6";
 import { TCP_HEADER } from "../core/wire/tcp";
 import { UDP_HEADER, Udp } from "../core/wire/udp";
 import { VNET_HEADER } from "../core/wire/vnet";
-import { sendFragments } from "./fragmentation";
+import { begin, merge, noteMarks } from "./coalesce";
+import { IPV6_MINIMUM_MTU, cutAbove, sendFragments } from "./fragmentation";
 import { handBack } from "./hand-back";
 import { heldIp, heldLength, heldSlot, holdFragment, releaseFragment } from "./held-fragments";
-import { sendTimeExceeded, sendTooBig } from "./icmp-error";
+import { sendRouteRefused, sendTimeExceeded, sendTooBig } from "./icmp-error";
 import { pathOut, relayIn, relayOut } from "./icmp-relay";
 import { isInternalDestination, isNatDestination, sourcePolicy } from "./policy";
 import { received, spend, transmit } from "./slots";
 import { releasedIp, releasedLength, releasedSlot, nowKnown, release, wait } from "./waiting";
+import { translateStateless } from "./stateless";
 import { writeContext } from "./udp-reply";
 
 /** Port 53 in wire order. */
@@ -57,6 +60,14 @@ let place: i32 = -1;
 let slot: u32 = 0;
 /** The packet was kept for later: neither dropped nor sent. */
 let kept: bool = false;
+/** Session of the UDP datagram in hand that others may join; 0 = none. */
+let mergeable: usize = 0;
+/** The output of this packet is for ourselves. */
+let turning: bool = false;
+/** It has been turned back once: never twice. */
+let turned: bool = false;
+/** Of a fragment's way: it turns back. */
+const TURNING: u32 = 128;
 /** Key of the packet whose first fragment has just found its way; 0 = none. */
 let routedKey: u64 = 0;
 
@@ -84,7 +95,7 @@ export function resume(nat4BE: u32, nowMs: u32): void {
   }
 }
 
-/** A first fragment has found its way: those that came before it follow. */
+/** A first fragment has found its way, or none: those that came before it follow. */
 function releaseFragments(): void {
   const key = routedKey;
   routedKey = 0;
@@ -98,12 +109,25 @@ function releaseFragments(): void {
 
 function run(ip: usize, length: u32): void {
   kept = false;
+  turning = false;
+  mergeable = 0;
   const reason = step(ip, length);
-  if (reason != DropReason.NONE) countDrop(reason);
+  if (reason == DropReason.NONE) return;
+  countDrop(reason);
+  if (packet.fragment == FRAGMENT_FIRST) refuse(reason);
+}
+
+/** What belongs to a first fragment that is dropped would only be useless to its receiver. */
+function refuse(reason: DropReason): void {
+  refuseFragments(reason, routedKey != 0, now);
+  if (routedKey == 0) routedKey = fragmentKey();
 }
 
 function step(ip: usize, length: u32): DropReason {
   const parsed = parse(ip, length);
+  if (packet.icmpError && packet.fragment != FRAGMENT_NONE) return DropReason.FRAGMENT_UNSUPPORTED;
+  if (stateless.enabled != 0) return readOffload() ? translateStateless(parsed, now) : DropReason.OFFLOAD_INVALID;
+  if (packet.routeField != 0) return refuseRoute(parsed);
   if (parsed != DropReason.NONE) return parsed;
   if (!readOffload()) return DropReason.OFFLOAD_INVALID;
   if (packet.fragment == FRAGMENT_LATER) return laterFragment();
@@ -121,7 +145,7 @@ function fromPod(): DropReason {
   }
   let s = findOut();
   if (s != null && (!isCurrent(s) || reopens(s))) {
-    removeSession(s);
+    removeSession(s, now);
     s = null;
   }
   if (s == null) {
@@ -132,19 +156,36 @@ function fromPod(): DropReason {
   if (packet.hopLimit <= 2 && expires(s)) return expired();
   s.lastSeenMs = now;
   if (packet.protocol == PROTOCOL_TCP) s.tcpState = <u8>nextTcpState(s.tcpState, packet.tcpFlags, true);
+  if (packet.protocol == PROTOCOL_UDP && !s.hairpin && merge(s)) return merged(pathOut(s));
   aimOut(s);
-  return send(pathOut(s));
+  turning = s.hairpin && !turned;
+  if (packet.protocol == PROTOCOL_UDP && !turning) offer(s);
+  return route(pathOut(s));
 }
 
 function fromOutside(pool: u32): DropReason {
   // An echo request from outside belongs to nobody inside.
-  if (packet.protocol == PROTOCOL_ICMP4 && packet.echoRequest) return toHost(poolAddress(pool));
-  const s = findIn(pool);
-  if (s == null || !isCurrent(s)) return toHost(poolAddress(pool));
+  const s = packet.protocol == PROTOCOL_ICMP4 && packet.echoRequest ? changetype<Session>(0) : findIn(pool);
+  if (s == null || !isCurrent(s)) {
+    // From a Pod to one of our own addresses: out, and back in (hairpin).
+    if (!turned && !isAutomap(poolAddress(pool)) && sourcePolicy() != null) {
+      packet.fromOutside = false;
+      return fromPod();
+    }
+    return toHost(poolAddress(pool));
+  }
   s.lastSeenMs = now;
   if (packet.protocol == PROTOCOL_TCP) s.tcpState = <u8>nextTcpState(s.tcpState, packet.tcpFlags, false);
+  if (packet.protocol == PROTOCOL_UDP && merge(s)) return merged(pathIn(s));
   aimIn(s);
-  return send(pathIn(s));
+  if (packet.protocol == PROTOCOL_UDP) offer(s);
+  return route(pathIn(s));
+}
+
+/** The next datagrams of the session may join this one. */
+function offer(s: Session): void {
+  noteMarks();
+  mergeable = changetype<usize>(s);
 }
 
 function pathIn(s: Session): Path {
@@ -154,18 +195,32 @@ function pathIn(s: Session): Path {
 
 function laterFragment(): DropReason {
   const way = followFragments(now);
-  if (way != 0) return send(way - 1);
+  if (way >= REFUSED) return way - REFUSED;
+  if (way != 0) {
+    turning = (way & TURNING) != 0 && !turned;
+    return send((way & ~TURNING) - 1);
+  }
+  const ours = findInbound(packet.destinationLo, packet.destinationHi) >= 0 || sourcePolicy() != null;
+  if (!ours) return DropReason.SOURCE_NOT_INTERNAL;
   if (place < 0) return DropReason.FRAGMENT_TIMEOUT;
   const length = <u32>(packet.transport - packet.ip) + packet.transportLength;
   return holdFragment(<u32>place, fragmentKey(), packet.ip, length, now);
 }
 
+/** By `target`; later fragments take the same way. */
+function route(path: Path): DropReason {
+  if (packet.fragment == FRAGMENT_FIRST) remember(path);
+  return send(path);
+}
+
+/** A packet that turns back has a second way; what waits has its first. */
+function remember(path: Path): void {
+  if (routedKey == 0) routedKey = fragmentKey();
+  rememberFragments((path + 1) | (turning ? TURNING : 0), now);
+}
+
 /** By `target`, on one of the ways out or in. */
-function send(path: Path): DropReason {
-  if (packet.fragment == FRAGMENT_FIRST) {
-    rememberFragments(path + 1, now);
-    routedKey = fragmentKey();
-  }
+export function send(path: Path): DropReason {
   switch (path) {
     case Path.OUT_46:
       return sendOut46();
@@ -174,18 +229,25 @@ function send(path: Path): DropReason {
     case Path.OUT_44:
     case Path.OUT_66:
       return sendAsIs(path, limits.mtuOuter);
+    case Path.HANDED_BACK:
+      return forward(rewrite(limits.mtuOuter, 0), path);
     default:
       return sendAsIs(path, limits.mtuInner);
   }
 }
 
 function sendOut46(): DropReason {
+  if (packet.hopLimit <= 1) return expired();
   const reason = checkFragment();
   if (reason != DropReason.NONE) return reason;
   const header = IPV6_HEADER + (packet.fragment != FRAGMENT_NONE ? FRAGMENT_HEADER : 0);
   const segment = maxSegment(IPV6_HEADER, IPV4_HEADER);
-  if (fits(header, limits.mtuOuter)) return forward(translate46(limits.mtuOuter, segment), Path.OUT_46);
-  if (Ipv4.at(packet.ip).dontFragment || isSegmented()) return tooBig(limits.mtuOuter - (IPV6_HEADER - IPV4_HEADER));
+  const mayCut = !Ipv4.at(packet.ip).dontFragment && !isSegmented();
+  if (fits(header, mayCut ? cutAbove() : limits.mtuOuter))
+    return forward(translate46(limits.mtuOuter, segment), Path.OUT_46);
+  if (!mayCut) return tooBig(limits.mtuOuter - (IPV6_HEADER - IPV4_HEADER));
+  // A whole packet becomes fragments here: their identification must be nobody else's.
+  if (packet.fragment == FRAGMENT_NONE) rememberFragments(Path.OUT_46 + 1, now);
   const length = <u32>(packet.transport - packet.ip) + packet.transportLength;
   const sent = sendFragments(translate46(limits.mtuOuter, segment));
   if (sent == DropReason.NONE) countPath(Path.OUT_46, length);
@@ -196,11 +258,15 @@ function sendIn64(): DropReason {
   if (packet.hopLimit <= 1) return expired();
   const reason = checkFragment();
   if (reason != DropReason.NONE) return reason;
-  // A translated fragment has DF=0: the kernel fragments it further.
-  const small = packet.fragment != FRAGMENT_NONE || fits(IPV4_HEADER, limits.mtuInner);
-  if (packet.transportLength + IPV4_HEADER > 0xffff || !small)
-    return tooBig(limits.mtuInner + (IPV6_HEADER - IPV4_HEADER));
+  const size = packet.fragmentOffset + packet.transportLength + IPV4_HEADER;
+  if (size > 0xffff || !(goesInPieces(size) || fits(IPV4_HEADER, limits.mtuInner)))
+    return tooBig(max(IPV6_MINIMUM_MTU, limits.mtuInner + (IPV6_HEADER - IPV4_HEADER)));
   return forward(translate64(limits.mtuInner, maxSegment(IPV6_HEADER, IPV4_HEADER)), Path.IN_64);
+}
+
+/** RFC 7915 §5.1, §5.1.1: becomes a packet with DF=0, which the kernel fragments (further). */
+function goesInPieces(size: u32): bool {
+  return packet.fragmentHeader || (size <= MAY_FRAGMENT && !isSegmented());
 }
 
 function sendAsIs(path: Path, mtu: u32): DropReason {
@@ -214,18 +280,19 @@ function checkFragment(): DropReason {
   if (packet.fragment == FRAGMENT_NONE) return DropReason.NONE;
   // ICMPv6 sums the length of the whole message, which no fragment tells.
   if (packet.protocol == PROTOCOL_ICMP4) return DropReason.FRAGMENT_UNSUPPORTED;
-  if (packet.hopLimit <= 1) return DropReason.HOP_LIMIT_EXPIRED;
   // RFC 7915 §4.5: the checksum of the whole datagram can't be known.
   const unsummed =
     packet.fragment == FRAGMENT_FIRST && packet.protocol == PROTOCOL_UDP && Udp.at(packet.transport).checksum == 0;
   return unsummed ? DropReason.UDP_CHECKSUM_MISSING : DropReason.NONE;
 }
 
-/** Under automap an error may be about a packet of the host's own. */
 function errorFromOutside(pool: u32): DropReason {
   const reason = relayIn(pool);
-  const notOurs = reason == DropReason.ICMP_ERROR_NO_SESSION || reason == DropReason.ICMP_QUOTE_INVALID;
-  return notOurs && isAutomap(poolAddress(pool)) ? toHost(poolAddress(pool)) : reason;
+  if (reason != DropReason.ICMP_ERROR_NO_SESSION && reason != DropReason.ICMP_QUOTE_INVALID) return reason;
+  // Under automap an error may be about a packet of the host's own.
+  if (isAutomap(poolAddress(pool))) return toHost(poolAddress(pool));
+  // From a Pod about what came to it from one of our own addresses (hairpin).
+  return sourcePolicy() != null ? relayOut() : reason;
 }
 
 /** A SYN over a session that is ending starts a new connection (RFC 6146 §3.5.2.2). */
@@ -270,9 +337,28 @@ function keep(nat4BE: u32): DropReason {
 
 function forward(ip: usize, path: Path): DropReason {
   const length = <u32>(packet.transport - ip) + packet.transportLength;
+  if (turning) return turnBack(ip, length, path);
   if (!transmit(ip - VNET_HEADER, length + VNET_HEADER, Verdict.FORWARD, slot, 0)) return DropReason.OUTPUT_FULL;
+  if (mergeable != 0) begin(changetype<Session>(mergeable), ip);
   countPath(path, length);
   return DropReason.NONE;
+}
+
+/** The datagram went into the output before it. */
+function merged(path: Path): DropReason {
+  const header = path == Path.OUT_46 || path == Path.OUT_66 || path == Path.IN_66 ? IPV6_HEADER : IPV4_HEADER;
+  countPath(path, header + packet.transportLength);
+  return DropReason.NONE;
+}
+
+/** RFC 4787 REQ-9: what goes to one of our own addresses comes in there, with its outer source. */
+function turnBack(ip: usize, length: u32, path: Path): DropReason {
+  turning = false;
+  turned = true;
+  const reason = step(ip, length);
+  turned = false;
+  if (reason == DropReason.NONE) countPath(path, length);
+  return reason;
 }
 
 /** A super-packet holds several questions. */
@@ -298,8 +384,7 @@ function toHost(address: PoolAddress): DropReason {
     target.sourceHi = packet.sourceHi;
     target.destinationLo = address.lo;
     target.destinationHi = address.hi;
-    rememberFragments(Path.HANDED_BACK + 1, now);
-    routedKey = fragmentKey();
+    remember(Path.HANDED_BACK);
   }
   return forward(handBack(address), Path.HANDED_BACK);
 }
@@ -319,6 +404,13 @@ function expired(): DropReason {
   restoreDestination();
   sendTimeExceeded(now);
   return DropReason.HOP_LIMIT_EXPIRED;
+}
+
+/** Only Pods are told: an answer to anybody would be a reflector. */
+function refuseRoute(reason: DropReason): DropReason {
+  packet.fromOutside = false;
+  if (mayBeAnswered() && sourcePolicy() != null) sendRouteRefused(now);
+  return reason;
 }
 
 function tooBig(mtu: u32): DropReason {
@@ -345,5 +437,7 @@ function fitsAsIs(mtu: u32): bool {
 // @ts-ignore: decorator
 @inline
 function maxSegment(outer: u32, inner: u32): u32 {
+  // RFC 7915 leaves the transport's options alone, and so does a translator without state.
+  if (stateless.enabled != 0) return 0xffff;
   return min(limits.mtuOuter - outer, limits.mtuInner - inner) - TCP_HEADER;
 }

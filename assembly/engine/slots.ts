@@ -26,17 +26,19 @@ export class Descriptor {
 if (offsetof<Descriptor>() != 32) ERROR("Descriptor must be 32 bytes");
 
 export const RECEIVE_CAPACITY: u32 = 64;
-export const TRANSMIT_CAPACITY: u32 = 256;
+export const TRANSMIT_CAPACITY: u32 = 384;
 const SLOTS: u32 = 320;
 /** Room in front of a received packet: 20 bytes for translation, a fragment header, the offload header, an aside. */
 export const HEADROOM: u32 = 256;
 /** 64 KB of packet, headroom and tail room; not a multiple of the page, or all slots would share cache sets. */
 const STRIDE: u32 = 69_824;
+/** Bytes behind the headroom. */
+export const SLOT_ROOM: u32 = STRIDE - HEADROOM;
 /** What the host may read into a slot at most: the largest IPv6 packet that isn't a jumbogram. */
 export const READ_MAX: u32 = VNET_HEADER + 40 + 65_535;
 
 const RECEIVE = memory.data(64 * 32, 64);
-const TRANSMIT = memory.data(256 * 32, 64);
+const TRANSMIT = memory.data(384 * 32, 64);
 const FREE = memory.data(2 * 320, 64);
 /** Slots handed to the host with the last batch: free again when it comes back. */
 const SPENT = memory.data(2 * 320, 64);
@@ -106,6 +108,13 @@ export function recycle(): void {
 @inline
 export function transmitted(): u32 {
   return transmitCount;
+}
+
+/** The descriptor that was the last one when there were `count`. */
+// @ts-ignore: decorator
+@inline
+export function lastTransmitted(count: u32): Descriptor {
+  return changetype<Descriptor>(TRANSMIT + (<usize>(count - 1) << 5));
 }
 
 /** Appends to the transmit ring; false when it is full. */

@@ -1,3 +1,4 @@
+import type { StoreReference } from "../mappings/open.ts";
 import type {
   DnsCounters,
   DropCount,
@@ -20,11 +21,13 @@ export interface MappingsBody {
   readonly mappings: readonly ListedMapping[];
 }
 
+export type StoreBody = StoreReference;
+
 export interface StatusBody extends EgressStatus {
   readonly version: string;
   readonly uptimeSeconds: number;
   readonly health: { readonly ok: boolean; readonly reasons: readonly string[] };
-  readonly store: { readonly name: string; readonly connected: boolean };
+  readonly store: { readonly name: string; readonly connected: boolean; readonly problem?: string };
   readonly mappings: Pick<MappingSummary, "known" | "malformed" | "poolSize" | "poolUsed">;
   readonly sessions: number;
   readonly dns: DnsCounters;

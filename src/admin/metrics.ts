@@ -71,6 +71,9 @@ const families: readonly Family[] = [
   gauge("egress46_store_connected", "1 while the mapping store answers", (view) =>
     Number(view.mappings().storeConnected),
   ),
+  gauge("egress46_store_writable", "1 while the mapping store takes new mappings", (view) =>
+    Number(view.mappings().storeProblem === undefined),
+  ),
   counter("egress46_dns_questions_total", "DNS questions from Pods", (view) => view.dns().questions),
   counter(
     "egress46_dns_synthesized_total",

@@ -22,6 +22,11 @@ export const virtualServersSchema = listOf("virtualServers", {
 
 export const dropsSchema = listOf("drops", { reason: text, description: text, count });
 
+export const storeSchema = record(
+  { spec: text, credentials: flag, redisCert: text, redisKey: text, redisCa: text },
+  ["redisCert", "redisKey", "redisCa"],
+);
+
 const health = record({ ok: flag, reasons: texts });
 
 export const statusSchema = record(
@@ -36,7 +41,7 @@ export const statusSchema = record(
     startedAt: text,
     uptimeSeconds: count,
     health,
-    store: record({ name: text, connected: flag }),
+    store: record({ name: text, connected: flag, problem: text }, ["problem"]),
     mappings: record({ known: count, malformed: count, poolSize: count, poolUsed: count }),
     sessions: count,
     dns: record({ questions: count, synthesized: count, responses: countsByName, failures: countsByName }),

@@ -3,7 +3,7 @@ import { type FastifyReply, fastify } from "fastify";
 import { Eg46Error } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { version } from "../version.ts";
-import type { DropsBody, StatusBody, VirtualServersBody } from "./api.ts";
+import type { DropsBody, StatusBody, StoreBody, VirtualServersBody } from "./api.ts";
 import { errorResponse } from "./errors.ts";
 import { formatListenAddress, parseListenAddress } from "./listen-address.ts";
 import { mappingStream } from "./mapping-stream.ts";
@@ -13,6 +13,7 @@ import {
   errorSchema,
   healthySchema,
   statusSchema,
+  storeSchema,
   unhealthySchema,
   virtualServersSchema,
 } from "./schemas.ts";
@@ -80,6 +81,7 @@ export async function createAdmin(
   });
   app.get("/v1/drops", answers(dropsSchema), (): DropsBody => ({ drops: view.drops() }));
   app.get("/v1/status", answers(statusSchema), () => statusBody(view));
+  app.get("/v1/store", answers(storeSchema), (): StoreBody => view.store());
   app.get("/v1/mappings", async (_request, reply) => {
     const body = await mappingStream(view.listMappings());
     body.on("error", (error) => log.error({ err: error }, "listing the mappings broke off"));
@@ -101,13 +103,17 @@ export async function createAdmin(
 
 function statusBody(view: GatewayView): StatusBody {
   const status = view.status();
-  const { store, storeConnected, known, malformed, poolSize, poolUsed } = view.mappings();
+  const { store, storeConnected, storeProblem, known, malformed, poolSize, poolUsed } = view.mappings();
   return {
     version,
     ...status,
     uptimeSeconds: Math.max(0, Math.floor((Date.now() - Date.parse(status.startedAt)) / 1000)),
     health: view.health(),
-    store: { name: store, connected: storeConnected },
+    store: {
+      name: store,
+      connected: storeConnected,
+      ...(storeProblem !== undefined && { problem: storeProblem }),
+    },
     mappings: { known, malformed, poolSize, poolUsed },
     sessions: view.sessions(),
     dns: view.dns(),

@@ -1,3 +1,5 @@
+import type { StoreReference } from "../mappings/open.ts";
+
 /**
  * Port: what the admin API reads of a running gateway. Every method is a cheap snapshot of counters, summed over
  * workers, that does not stop the data plane; only {@link GatewayView.listMappings} does I/O.
@@ -14,6 +16,8 @@ export interface GatewayView {
   sessions(): number;
   dns(): DnsCounters;
   mappings(): MappingSummary;
+  /** How a command on this host opens the store that the gateway has. */
+  store(): StoreReference;
   /** Every entry of the store, in no order; `host6` is undefined when `raw` is not a mapping. */
   listMappings(): AsyncIterable<ListedMapping>;
   status(): EgressStatus;
@@ -49,6 +53,8 @@ export interface MappingSummary {
   readonly poolSize: number;
   readonly poolUsed: number;
   readonly storeConnected: boolean;
+  /** Why the store cannot be used as it should: away, or not to be written. */
+  readonly storeProblem?: string | undefined;
   /** The --store text without credentials. */
   readonly store: string;
 }

@@ -31,12 +31,35 @@ export async function gatewayAddresses(
 
 async function registeredGateway(directory: string): Promise<string | undefined> {
   try {
-    const { admin } = JSON.parse(await readFile(gatewayFilePath(directory), "utf8")) as Partial<GatewayFile>;
+    const { admin } = await readGatewayFile(directory);
     if (admin !== undefined) parseListenAddress(admin);
     return admin;
   } catch {
     return undefined;
   }
+}
+
+/** Process id of the gateway registered for this network namespace, if that process is alive. */
+export async function registeredPid(directory: string = runDirectory): Promise<number | undefined> {
+  try {
+    const { pid } = await readGatewayFile(directory);
+    return pid !== undefined && isAlive(pid) ? pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+async function readGatewayFile(directory: string): Promise<Partial<GatewayFile>> {
+  return JSON.parse(await readFile(gatewayFilePath(directory), "utf8"));
 }
 
 /**

@@ -1,20 +1,12 @@
 import type { Command } from "commander";
 import { ipv4ToNumber, isIpv4 } from "../addresses.ts";
 import { Eg46Error } from "../errors.ts";
-import { createLogger } from "../log.ts";
 import { canonicalHost6, decodeValue, encodeValue, type MappingValue } from "../mappings/codec.ts";
-import { defaultStore } from "../mappings/default-store.ts";
-import { openStore } from "../mappings/open.ts";
 import type { MappingStore } from "../mappings/store.ts";
+import { withAdminOption } from "./admin-client.ts";
+import { openChosenStore, type StoreFlags } from "./mappings-store.ts";
 import { outputOption, print, printJson } from "./output.ts";
 import { formatTable } from "./table.ts";
-
-interface StoreFlags {
-  readonly store?: string;
-  readonly redisCert?: string;
-  readonly redisKey?: string;
-  readonly redisCa?: string;
-}
 
 /** A line of `ls`: the decoded entry, or the stored text where that is no mapping. */
 type Row = { readonly nat4: string } & (MappingValue | { readonly malformed: string });
@@ -45,9 +37,10 @@ export function registerMappings(program: Command): void {
   withStore(mappings.command("add <address> <host6>"))
     .description("map a NAT IPv4 address to an IPv6 host; an existing entry is never overwritten")
     .action((address: string, host6: string, options: StoreFlags) =>
-      withOpenStore(options, async (store) => {
+      withOpenStore({ ...options, create: true }, async (store) => {
         const value = encodeValue(checkedHost6(host6));
-        if (await store.claim(checkedIpv4(address), value)) return;
+        if (await store.claim(checkedIpv4(address), value))
+          return print(`${address} is ${canonicalHost6(host6)} now in ${store.name}`);
         const existing = await store.get(address);
         const now = existing === undefined ? "was there a moment ago" : describe(rowOf(address, existing));
         throw new Eg46Error("EG46_MAPPING_EXISTS", `${address} is taken in ${store.name}: ${now}`);
@@ -58,25 +51,27 @@ export function registerMappings(program: Command): void {
     .action((address: string, options: StoreFlags) =>
       withOpenStore(options, async (store) => {
         if (!(await store.release(checkedIpv4(address)))) throw absent(store, address);
+        print(`${address} is free now in ${store.name}`);
       }),
     );
 }
 
 function withStore(command: Command): Command {
-  return command
+  return withAdminOption(command)
     .option(
       "--store <store>",
-      "lmdb:DIR, redis://… or rediss://… (default: the folder that run uses in this network namespace)",
+      "lmdb:DIR, redis://… or rediss://… (default: the one of the gateway that runs in this network namespace, else the folder that it would use)",
     )
     .option("--redis-cert <file>", "client certificate for rediss:// (PEM)")
     .option("--redis-key <file>", "its private key (PEM)")
     .option("--redis-ca <file>", "authority that signed the server's certificate (PEM)");
 }
 
-async function withOpenStore(flags: StoreFlags, use: (store: MappingStore) => Promise<void>): Promise<void> {
-  const spec = flags.store ?? defaultStore();
-  // What the store would log is in the error of the call as well.
-  const store = await openStore({ ...flags, spec, log: createLogger("silent") });
+async function withOpenStore(
+  flags: StoreFlags & { create?: boolean },
+  use: (store: MappingStore) => Promise<void>,
+): Promise<void> {
+  const store = await openChosenStore(flags);
   try {
     await use(store);
   } finally {

@@ -4,6 +4,7 @@ import { defaultAdmin, parseListenAddress } from "../admin/listen-address.ts";
 import { Eg46Error } from "../errors.ts";
 import { createLogger, type LogLevel, logLevels } from "../log.ts";
 import { defaultStore } from "../mappings/default-store.ts";
+import { checkStore } from "../mappings/open.ts";
 import { runNetd } from "../netd/main.ts";
 
 interface RunFlags {
@@ -72,6 +73,8 @@ export function registerRun(program: Command): void {
     )
     .addHelpText("after", help)
     .action(async (flags: RunFlags) => {
+      const { redisCert, redisKey, redisCa, store = defaultStore() } = flags;
+      checkStore({ spec: store, redisCert, redisKey, redisCa });
       const code = await runNetd(
         {
           topology: {
@@ -82,10 +85,7 @@ export function registerRun(program: Command): void {
           cleanup: flags.cleanup ?? false,
           gateway: {
             files: flags.file,
-            store: checkedStore(flags.store ?? defaultStore()),
-            redisCert: flags.redisCert,
-            redisKey: flags.redisKey,
-            redisCa: flags.redisCa,
+            ...{ store, redisCert, redisKey, redisCa },
             workers: flags.workers,
             admin: flags.admin,
             logLevel: flags.logLevel,
@@ -115,12 +115,4 @@ function checkedCidr(text: string): string {
   } catch (cause) {
     throw new Eg46Error("EG46_USAGE", `--internal-net: ${(cause as Error).message}`, { cause });
   }
-}
-
-function checkedStore(url: string): string {
-  if (/^(lmdb:.|rediss?:\/\/.)/.test(url)) return url;
-  throw new Eg46Error(
-    "EG46_USAGE",
-    `--store '${url}' is none of lmdb:DIR, redis://HOST[:PORT], rediss://HOST[:PORT]`,
-  );
 }

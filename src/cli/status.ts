@@ -24,7 +24,13 @@ export function formatStatus(status: StatusBody): string {
     ["state", [stateMeaning[status.state], ...because]],
     ["notes", status.notes],
     ["problems", status.problems],
-    ["store", [`${store.name}, ${store.connected ? "connected" : "NOT connected"}`]],
+    [
+      "store",
+      [
+        `${store.name}, ${store.connected ? "connected" : "NOT connected"}`,
+        ...(store.problem === undefined ? [] : [`no new mappings: ${store.problem}`]),
+      ],
+    ],
     ["mappings", [`${mappings.known} known, ${mappings.malformed} malformed`]],
     [
       "DNS46 pool",

@@ -1,8 +1,7 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import { Eg46Error } from "../errors.ts";
-import { type Observation, observe, type Snapshot, sameSnapshot, settle } from "./observe.ts";
+import { fileSource, type Observation, observeAll, type Snapshot, sameObservation } from "./observe.ts";
 import { type Parsed, parseResources } from "./parse.ts";
 import { formatPath, type Problem } from "./problem.ts";
+import type { ConfigSource } from "./source.ts";
 import { nameOf, type Resource } from "./types.ts";
 
 export interface Loaded {
@@ -11,56 +10,31 @@ export interface Loaded {
   readonly problems: readonly Problem[];
 }
 
-/** With two looks for a change to count, an edit is in force after 250 to 500 ms. */
-const pollMs = 250;
-
 /**
- * ConfigSource of files: reads files, and the .yaml and .yml files of directories, then calls `listener` with
- * everything after each change until the signal aborts. Rejects with EG46_USAGE when a path cannot be read at start.
+ * Reads a source, then calls `listener` with everything after each change until the signal aborts. Rejects as the
+ * source does.
  */
-export async function watchFiles(
+export async function watchConfig(
+  source: ConfigSource,
+  listener: (loaded: Loaded) => void,
+  signal: AbortSignal,
+): Promise<Loaded> {
+  const load = createLoader();
+  return load(await source.start((snapshot) => listener(load(snapshot)), signal));
+}
+
+/** {@link watchConfig} of files, and of the .yaml and .yml files of directories. */
+export function watchFiles(
   paths: readonly string[],
   listener: (loaded: Loaded) => void,
   signal: AbortSignal,
 ): Promise<Loaded> {
-  let inForce = await observeAll(paths);
-  const load = createLoader();
-  const first = load(inForce);
-  const watch = async () => {
-    let previous = inForce;
-    while (await pause(signal)) {
-      const current = await observe(paths);
-      const settled = settle(inForce, previous, current);
-      previous = current;
-      if (signal.aborted || sameSnapshot(settled, inForce)) continue;
-      inForce = settled;
-      listener(load(settled));
-    }
-  };
-  void watch();
-  return first;
+  return watchConfig(fileSource(paths), listener, signal);
 }
 
 /** Reads once. Rejects with EG46_USAGE when a path cannot be read. */
 export async function loadFiles(paths: readonly string[]): Promise<Loaded> {
   return createLoader()(await observeAll(paths));
-}
-
-async function observeAll(paths: readonly string[]): Promise<Snapshot> {
-  const snapshot = await observe(paths);
-  for (const [file, observation] of snapshot)
-    if ("fault" in observation && file === observation.root)
-      throw new Eg46Error("EG46_USAGE", `-f ${file}: ${observation.fault}`);
-  return snapshot;
-}
-
-async function pause(signal: AbortSignal): Promise<boolean> {
-  try {
-    await sleep(pollMs, undefined, { signal });
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 interface FileState {
@@ -95,7 +69,7 @@ function createLoader(): (snapshot: Snapshot) => Loaded {
 }
 
 function nextState(file: string, observation: Observation, before: FileState | undefined): FileState {
-  if (before?.observation === observation) return before;
+  if (before !== undefined && sameObservation(before.observation, observation)) return before;
   const { resources, problems } = parseObservation(file, observation);
   if (!problems.some(({ level }) => level === "error")) return { observation, good: resources, problems };
   const good = before?.good ?? [];
@@ -103,7 +77,7 @@ function nextState(file: string, observation: Observation, before: FileState | u
     problems.push({
       level: "info",
       file,
-      line: 1,
+      line: 0,
       path: "",
       message: "what this file said before stays in force",
     });
@@ -113,7 +87,7 @@ function nextState(file: string, observation: Observation, before: FileState | u
 function parseObservation(file: string, observation: Observation): Parsed {
   const fail = (message: string): Parsed => ({
     resources: [],
-    problems: [{ level: "error", file, line: 1, path: "", message }],
+    problems: [{ level: "error", file, line: 0, path: "", message }],
   });
   if ("fault" in observation) return fail(observation.fault);
   try {

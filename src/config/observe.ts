@@ -1,5 +1,8 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Eg46Error } from "../errors.ts";
+import type { ConfigSource } from "./source.ts";
 
 /** What a file held, or why it could not be read. `root` is the path of the command line that led to it. */
 export type Observation =
@@ -11,6 +14,56 @@ export type Snapshot = ReadonlyMap<string, Observation>;
 
 /** Room for 20,000 addresses. Larger files are only reported: parsing them would hold up everything else for seconds. */
 export const maxFileBytes = 2 ** 20;
+
+/** With two looks for a change to count, an edit is in force after 250 to 500 ms. */
+const pollMs = 250;
+
+/** ConfigSource of files and directories. `start` rejects with EG46_USAGE when a path cannot be read. */
+export function fileSource(paths: readonly string[]): ConfigSource {
+  return {
+    async start(listener, signal) {
+      const first = await observeAll(paths);
+      void watch(paths, first, listener, signal);
+      return first;
+    },
+  };
+}
+
+async function watch(
+  paths: readonly string[],
+  first: Snapshot,
+  listener: (snapshot: Snapshot) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  let inForce = first;
+  let previous = first;
+  while (await pause(signal)) {
+    const current = await observe(paths);
+    const settled = settle(inForce, previous, current);
+    previous = current;
+    if (signal.aborted || sameSnapshot(settled, inForce)) continue;
+    inForce = settled;
+    listener(settled);
+  }
+}
+
+async function pause(signal: AbortSignal): Promise<boolean> {
+  try {
+    await sleep(pollMs, undefined, { signal });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** {@link observe}, but rejects with EG46_USAGE when one of the paths themselves cannot be read. */
+export async function observeAll(paths: readonly string[]): Promise<Snapshot> {
+  const snapshot = await observe(paths);
+  for (const [file, observation] of snapshot)
+    if ("fault" in observation && file === observation.root)
+      throw new Eg46Error("EG46_USAGE", `-f ${file}: ${observation.fault}`);
+  return snapshot;
+}
 
 /**
  * Reads every path: a file, or every .yaml and .yml directly in a directory. Never rejects. Content is read each
@@ -55,7 +108,7 @@ export function sameSnapshot(a: Snapshot, b: Snapshot): boolean {
   );
 }
 
-function sameObservation(a: Observation | undefined, b: Observation | undefined): boolean {
+export function sameObservation(a: Observation | undefined, b: Observation | undefined): boolean {
   if (!a || !b) return a === b;
   if ("fault" in a || "fault" in b) return "fault" in a && "fault" in b && a.fault === b.fault;
   return a.bytes.length === b.bytes.length && Buffer.compare(a.bytes, b.bytes) === 0;

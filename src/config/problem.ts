@@ -2,7 +2,7 @@
 export interface Problem {
   readonly level: "error" | "info";
   readonly file: string;
-  /** From 1. */
+  /** From 1; 0 when it is about the file, or a directory, as a whole. */
   readonly line: number;
   /** `spec.dnsNat46PoolIps[1]`; empty when it is about the document. */
   readonly path: string;
@@ -12,7 +12,7 @@ export interface Problem {
 
 /** `file:line: spec.field: message` */
 export function formatProblem({ file, line, path, message }: Problem): string {
-  return `${file}:${line}: ${path === "" ? "" : `${path}: `}${message}`;
+  return `${file}${line === 0 ? "" : `:${line}`}: ${path === "" ? "" : `${path}: `}${message}`;
 }
 
 export type Path = readonly (string | number)[];

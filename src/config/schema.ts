@@ -98,11 +98,7 @@ function toFault(error: ErrorObject): Fault {
     }
     case "additionalProperties": {
       const key = String(params.additionalProperty);
-      const near = nearest(key, Object.keys(schema.properties ?? {})).name;
-      return {
-        path: [...path, key],
-        message: `unknown field; the nearest known one is ${formatPath([...path, near])}`,
-      };
+      return { path: [...path, key], message: `unknown field; ${knownFields(key, path, schema)}` };
     }
     case "minItems":
     case "maxItems": {
@@ -120,6 +116,14 @@ function toFault(error: ErrorObject): Fault {
     default:
       return { path, message: `expected ${describeType(schema)}, got ${quote(error.data)}` };
   }
+}
+
+/** What may have been meant; what there is, when nothing is near. */
+function knownFields(key: string, path: Path, schema: Schema): string {
+  const known = Object.keys(schema.properties ?? {});
+  const near = nearest(key, known);
+  if (near.edits <= 1 + key.length / 4) return `the nearest known one is ${formatPath([...path, near.name])}`;
+  return `known ones ${path.length === 0 ? "at the top" : `of ${formatPath(path)}`} are ${known.join(", ")}`;
 }
 
 function describeType(schema: Schema): string {

@@ -22,7 +22,10 @@ export interface WorkerStart {
   readonly tun: number;
   /** Becomes readable when a message waits. */
   readonly wake: number;
-  /** One Int32, shared: non-zero when a message waits. Spares a busy worker the system call. */
+  /**
+   * Two Int32, shared: non-zero when a message waits, which spares a busy worker the system call; and the number of
+   * turns that it has made.
+   */
   readonly signal: Int32Array;
   readonly port: import("node:worker_threads").MessagePort;
   readonly sizes: EngineSizes;

@@ -75,6 +75,7 @@ const counterAddress = addressOf(counter);
 send({ type: "started", memory: exports.memory, layout: engine.layout });
 let nextTick = now() + TICK_MS;
 while (running) {
+  signal[1]!++;
   const busy = pump.turn(now());
   if (Atomics.load(signal, 0) !== 0) drainMessages();
   const time = now();

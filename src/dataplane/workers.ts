@@ -4,6 +4,7 @@ import { defaultSizes, type EngineLayout } from "../engine/engine.ts";
 import type { MappingSink } from "../engine/mapping-sink.ts";
 import type { EngineSettings } from "../engine/settings.ts";
 import { Eg46Error } from "../errors.ts";
+import { createLiveness } from "../liveness.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
 import { addressOf, checked, eventfd, write } from "./syscalls.ts";
 
@@ -32,6 +33,9 @@ interface Running {
   stop(): Promise<void>;
 }
 
+/** An idle worker makes ten turns a second. */
+const lookEveryMs = 1000;
+const patience = 5;
 const EFD_NONBLOCK = 0o4000;
 const EFD_CLOEXEC = 0o2000000;
 
@@ -66,7 +70,7 @@ async function startWorker(tun: number, events: WorkerEvents): Promise<Running> 
   const wake = checked("eventfd", eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   const one = new Uint8Array(new BigUint64Array([1n]).buffer);
   const oneAddress = addressOf(one);
-  const signal = new Int32Array(new SharedArrayBuffer(4));
+  const signal = new Int32Array(new SharedArrayBuffer(8));
   const { port1, port2 } = new MessageChannel();
   const start: WorkerStart = { tun, wake, signal, port: port2, sizes: defaultSizes };
   const thread = new Worker(new URL("./worker.js", import.meta.url), {
@@ -128,12 +132,23 @@ async function startWorker(tun: number, events: WorkerEvents): Promise<Running> 
   });
   await started;
 
+  const liveness = createLiveness(patience);
+  let turns = 0;
+  const watch = setInterval(() => {
+    if (Atomics.load(signal, 1) !== turns) liveness.alive();
+    turns = Atomics.load(signal, 1);
+    if (liveness.look()) return;
+    clearInterval(watch);
+    events.failed(new Eg46Error("EG46_ENGINE", "a worker hangs"));
+  }, lookEveryMs);
+
   return {
     post,
     request,
     counters: () => readCounters(memory!.buffer, memory!.layout),
     async stop() {
       stopping = true;
+      clearInterval(watch);
       post({ type: "stop" });
       await exited;
       port1.close();

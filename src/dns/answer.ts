@@ -1,5 +1,6 @@
 /** From an admitted question to its reply: ask, decide, and where DNS46 is due, map every host and write the answer. */
 import { bytesToIpv6 } from "../addresses.ts";
+import { hasCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { decide, type Host, lacksA, mayNeedHosts, type Synthesis } from "./dns46.ts";
 import type { Exchange } from "./exchange.ts";
@@ -90,7 +91,9 @@ export function createAnswerer({ exchange, mapHost, log, synthesized, failed }: 
         : [],
     );
     const refused = results.find((result) => result.status === "rejected");
-    if (refused !== undefined) log.warn({ err: refused.reason }, "a DNS46 mapping could not be made");
+    // A store that is away or full says so itself, once.
+    if (refused !== undefined && !hasCode(refused.reason, "EG46_STORE_UNAVAILABLE"))
+      log.warn({ err: refused.reason }, "a DNS46 mapping could not be made");
     if (addresses.length > 0) synthesized();
     else if (refused !== undefined)
       return fail(query, "store", extendedErrorCode.notReady, "the DNS46 mapping store does not answer");

@@ -18,7 +18,7 @@ export interface DnsProxy {
   /** Reads `query` only before it returns. Undefined: no answer is due, which is counted. Never rejects. */
   handle(query: Uint8Array, transport: Transport): Promise<Uint8Array | undefined>;
   /** Counts a message that a listener refused. */
-  refuse(reason: "source"): void;
+  refuse(reason: "source" | "short"): void;
   stats(): DnsStats;
   /** False while no upstream gives usable answers. */
   healthy(): boolean;
@@ -46,6 +46,8 @@ export function createDnsProxy({ mapHost, log, upstreamPort = 53 }: DnsProxyDepe
   let questions = 0;
   let synthesized = 0;
   let inFlight = 0;
+  /** Said already, under this configuration. */
+  let looping = false;
   let config: DnsConfig | undefined;
 
   const resolver = createResolver({
@@ -72,6 +74,8 @@ export function createDnsProxy({ mapHost, log, upstreamPort = 53 }: DnsProxyDepe
     questions++;
     if (admission.kind === "refuse") return errorReply(bytes, admission.rcode);
     if (exchange.isEcho(bytes)) {
+      if (!looping) log.warn("a DNS upstream (dnsNat46PoolIps) sends our own questions back to this gateway");
+      looping = true;
       drop("loop");
       const text = "the upstream's address leads back to this gateway";
       return errorReply(bytes, rcode.SERVFAIL, { code: extendedErrorCode.other, text });
@@ -92,6 +96,7 @@ export function createDnsProxy({ mapHost, log, upstreamPort = 53 }: DnsProxyDepe
   return {
     configure(next) {
       config = next;
+      looping = false;
       resolver.configure(next?.upstreams ?? []);
     },
     async handle(query, transport) {

@@ -2,6 +2,7 @@
 import type { Socket as UdpSocket } from "node:dgram";
 import type { Server, Socket } from "node:net";
 import { createFrameReader, frame } from "./framing.ts";
+import { headerLength } from "./message.ts";
 import type { DnsProxy } from "./proxy.ts";
 
 export type AllowSource = (source: string) => boolean;
@@ -45,6 +46,7 @@ function serveConnection(socket: Socket, proxy: DnsProxy): void {
   const reader = createFrameReader();
   let working = 0;
   let ended = false;
+  let gaveUp = false;
 
   // A client may close its side behind its last question and still wait for the answers.
   socket.allowHalfOpen = true;
@@ -53,7 +55,7 @@ function serveConnection(socket: Socket, proxy: DnsProxy): void {
   socket.on("error", () => undefined);
   socket.on("close", () => clearTimeout(idle));
   socket.on("data", (chunk) => {
-    reader.push(chunk);
+    if (!gaveUp) reader.push(chunk);
     work();
   });
   socket.on("end", () => {
@@ -67,16 +69,28 @@ function serveConnection(socket: Socket, proxy: DnsProxy): void {
   }
 
   function work(): void {
-    while (!busy()) {
+    while (!gaveUp && !busy()) {
       const query = reader.next();
       if (query === undefined) break;
+      if (query.length < headerLength) {
+        giveUp();
+        break;
+      }
       idle.refresh();
       working++;
       void proxy.handle(query, "tcp").then(answered);
     }
     if (busy()) socket.pause();
     else if (socket.isPaused()) socket.resume();
-    if (ended && working === 0) socket.end();
+    if (working > 0) return;
+    if (gaveUp) socket.destroySoon();
+    else if (ended) socket.end();
+  }
+
+  /** Whoever sends less than a header doesn't speak DNS; what follows can't be trusted to be framed. */
+  function giveUp(): void {
+    gaveUp = true;
+    proxy.refuse("short");
   }
 
   function answered(reply: Uint8Array | undefined): void {

@@ -5,14 +5,16 @@ import { isIpv4, parseCidr } from "../addresses.ts";
 import { Eg46Error } from "../errors.ts";
 import { engineBytes, mappedBytes } from "./address-form.ts";
 import {
+  eamOffsets,
   layoutHash,
   layoutOffsets,
   limitsOffsets,
   policiesOffsets,
   policyOffsets,
   prefixOffsets,
+  statelessOffsets,
 } from "./layout.gen.ts";
-import type { EngineSettings, PoolEntry } from "./settings.ts";
+import type { EngineSettings, PoolEntry, StatelessSettings } from "./settings.ts";
 
 /** The functions of assembly/engine/index.ts; documented there. Addresses are byte offsets into `memory`. */
 export interface EngineExports {
@@ -42,6 +44,8 @@ export interface Engine {
   readonly words: Uint32Array;
   /** Applies the difference to the settings before: flows that it doesn't concern go on. */
   configure(settings: EngineSettings): void;
+  /** Turns the engine into a translator without sessions. Throws EG46_CONFIG_INVALID: more mappings than it holds. */
+  configureStateless(settings: StatelessSettings): void;
   /** `nat4` in host order, `host6` 16 bytes. Packets that wait for it come out with the next batch. */
   installMapping(nat4: number, host6: Uint8Array, nowMs: number): void;
   removeMapping(nat4: number): void;
@@ -90,6 +94,7 @@ function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint
   function configure(settings: EngineSettings): void {
     view.setUint32(layout.limits + limitsOffsets.mtuInner, settings.mtuInner, true);
     view.setUint32(layout.limits + limitsOffsets.mtuOuter, settings.mtuOuter, true);
+    view.setUint32(layout.limits + limitsOffsets.coalesceUdp, Number(settings.coalesceUdp ?? false), true);
     view.setUint32(layout.policyTable + policyOffsets.active, Number(settings.active), true);
     view.setUint32(layout.policyTable + policyOffsets.dualStack, Number(settings.dualStack), true);
     view.setUint32(layout.policyTable + policyOffsets.dns, Number(settings.dns), true);
@@ -101,9 +106,47 @@ function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint
     bytes.set(self4.subarray(8), layout.policies + policiesOffsets.self4Hi);
     const self6 = settings.self6 === undefined ? new Uint8Array(16) : mappedBytes(settings.self6);
     bytes.set(self6, layout.policies + policiesOffsets.self6Lo);
-    bytes.set(mappedBytes(settings.router4 ?? dummyRouter4).subarray(8), layout.policies + policiesOffsets.router4Hi);
+    bytes.set(
+      mappedBytes(settings.router4 ?? dummyRouter4).subarray(8),
+      layout.policies + policiesOffsets.router4Hi,
+    );
     exports.policyChanged();
     configurePool(settings.pool);
+  }
+
+  function configureStateless(settings: StatelessSettings): void {
+    const { eams, pool6 } = settings;
+    if (eams.length > layout.maxEams)
+      throw new Eg46Error(
+        "EG46_CONFIG_INVALID",
+        `${eams.length} address mappings: at most ${layout.maxEams} are possible`,
+      );
+    // Both directions look for the longest prefix: it comes first in the order of each.
+    const by4 = eams.toSorted((a, b) => b.v4.prefixLength - a.v4.prefixLength);
+    by4.forEach(({ v4, v6 }, index) => {
+      const at = layout.eams + index * eamOffsets.sizeof;
+      bytes.set(mappedBytes(v6.network), at + eamOffsets.lo);
+      bytes.set(mappedBytes(v4.network).subarray(12), at + eamOffsets.v4BE);
+      view.setUint32(at + eamOffsets.length4, v4.prefixLength, true);
+      view.setUint32(at + eamOffsets.length6, v6.prefixLength, true);
+    });
+    const by6 = [...by4.keys()].sort((a, b) => by4[b]!.v6.prefixLength - by4[a]!.v6.prefixLength);
+    for (const [place, index] of by6.entries()) view.setUint16(layout.eamOrder6 + place * 2, index, true);
+    if (pool6 !== undefined)
+      bytes.set(mappedBytes(pool6.network), layout.stateless + statelessOffsets.pool6Lo);
+    view.setUint32(layout.stateless + statelessOffsets.pool6Length, pool6?.prefixLength ?? 0, true);
+    view.setUint32(layout.stateless + statelessOffsets.eams, eams.length, true);
+    view.setUint32(layout.stateless + statelessOffsets.enabled, 1, true);
+    view.setUint32(layout.limits + limitsOffsets.mtuInner, settings.mtu4, true);
+    view.setUint32(layout.limits + limitsOffsets.mtuOuter, settings.mtu6, true);
+    view.setUint32(layout.limits + limitsOffsets.lowestMtu6, settings.lowestIpv6Mtu, true);
+    const own4 = mappedBytes(settings.own4 ?? "0.0.0.0").subarray(8);
+    bytes.set(
+      settings.own4 === undefined ? new Uint8Array(8) : own4,
+      layout.policies + policiesOffsets.self4Hi,
+    );
+    bytes.set(own4, layout.policies + policiesOffsets.router4Hi);
+    bytes.set(mappedBytes(settings.own6 ?? "::"), layout.policies + policiesOffsets.self6Lo);
   }
 
   function writePrefixes(table: number, prefixes: readonly string[]): number {
@@ -158,7 +201,7 @@ function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint
     exports.mappingRemove(wireOrder(nat4));
   }
 
-  return { configure, installMapping, removeMapping };
+  return { configure, configureStateless, installMapping, removeMapping };
 }
 
 /** Host order ↔ the wire's bytes as a little-endian machine loads them. Its own inverse. */

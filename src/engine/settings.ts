@@ -1,3 +1,5 @@
+import type { Cidr } from "../addresses.ts";
+
 /** What one worker's engine is to do; plain data, so that it passes between threads. */
 export interface EngineSettings {
   /** False: nothing leaves (no egress configuration is in force). */
@@ -18,6 +20,8 @@ export interface EngineSettings {
   readonly self6?: string | undefined;
   /** In whose name ICMP errors of IPv6 routers reach IPv4 Pods (RFC 6791). Default: the dummy address of RFC 7600 §6. */
   readonly router4?: string | undefined;
+  /** The device takes UDP super-packets: datagrams are merged on their way to it. Default false. */
+  readonly coalesceUdp?: boolean | undefined;
   readonly pool: readonly PoolEntry[];
 }
 
@@ -39,3 +43,16 @@ export const inactiveSettings: EngineSettings = {
   natSubnets: [],
   pool: [],
 };
+
+/** Translation without sessions (RFC 7915, 7757, 6052). */
+export interface StatelessSettings {
+  readonly eams: readonly { readonly v4: Cidr; readonly v6: Cidr }[];
+  readonly pool6: Cidr | undefined;
+  /** The translator's own addresses, sources of the ICMP errors that it originates; `own4` also is RFC 6791's. */
+  readonly own4: string | undefined;
+  readonly own6: string | undefined;
+  /** Bytes; of the next links of each side. */
+  readonly mtu4: number;
+  readonly mtu6: number;
+  readonly lowestIpv6Mtu: number;
+}

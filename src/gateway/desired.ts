@@ -1,4 +1,4 @@
-import { isIpv4, numberToIpv4 } from "../addresses.ts";
+import { cidrContains, isIpv4, numberToIpv4, parseCidr } from "../addresses.ts";
 import type { EgressConfig } from "../config/resolve.ts";
 import type { DnsConfig } from "../dns/proxy.ts";
 import { type EngineSettings, inactiveSettings, type PoolEntry } from "../engine/settings.ts";
@@ -33,6 +33,7 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
     mtuInner: mtu(facts.internal),
     mtuOuter: mtu(facts.external),
     internalNets: facts.internalNets,
+    coalesceUdp: facts.tuns.length > 0 && facts.tuns.every(({ uso }) => uso),
     self4: ownAddress(facts.internal, true),
     self6: ownAddress(facts.internal, false),
   };
@@ -51,7 +52,7 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
     egress.snat.kind === "pool"
       ? poolShares(egress.snat.lists, used)
       : egress.snat.kind === "automap"
-        ? automapShares(egress.automapAddresses, facts, used)
+        ? automapShares(egress, facts, used)
         : {
             shares: [],
             routes: [],
@@ -83,7 +84,7 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
       ...(dns.sorryIp !== undefined && { sorryIp: dns.sorryIp }),
     },
     mappingPool: dns && { subnet: dns.subnet, reserved: dns.reservedStatic },
-    warnings,
+    warnings: [...warnings, ...upstreamWarnings(dns?.upstreams ?? [], facts)],
   };
 }
 
@@ -103,9 +104,13 @@ function poolShares(lists: readonly (readonly string[])[], workers: number) {
  * Automap: each worker has its slice of the port range. An address that the host itself has needs an alias for return
  * traffic; a self IP that it doesn't have is routed like a pool address.
  */
-function automapShares(selfIps: readonly string[], facts: HostFacts, workers: number) {
-  const own = facts.external.flatMap((each) => each.addresses).map((text) => text.split("/")[0]!);
-  const first = (four: boolean) => own.filter((address) => isIpv4(address) === four).slice(0, 1);
+function automapShares(egress: EgressConfig, facts: HostFacts, workers: number) {
+  const own = [...facts.defaultSources, ...addressesOf(facts.external)];
+  const inner = facts.internalNets.map(parseCidr);
+  // On an interface that is internal, too, some addresses are the Pods' side: no reply to them would come by from outside.
+  const outer = own.filter((address) => !inner.some((net) => cidrContains(net, address)));
+  const first = (four: boolean) => outer.filter((address) => isIpv4(address) === four).slice(0, 1);
+  const selfIps = egress.automapAddresses;
   const addresses = selfIps.length > 0 ? selfIps : [...first(true), ...first(false)];
   const shares: Share[] = [];
   const routes: AutomapRoute[] = [];
@@ -131,17 +136,33 @@ function automapShares(selfIps: readonly string[], facts: HostFacts, workers: nu
     }
   }
   const names = facts.external.map((each) => each.name).join(", ");
-  for (const family of [4, 6])
-    if (!addresses.some((address) => isIpv4(address) === (family === 4)))
-      warnings.push(
-        `automap: no IPv${family} address on ${names}: what would leave as IPv${family} is dropped`,
-      );
+  const sixUsed = egress.dualStack || egress.dns !== undefined;
+  for (const family of sixUsed ? [4, 6] : [4]) {
+    const ofFamily = (address: string) => isIpv4(address) === (family === 4);
+    if (addresses.some(ofFamily)) continue;
+    const lack = own.some(ofFamily)
+      ? `every IPv${family} address of ${names} is in an internal network`
+      : `no IPv${family} address on ${names}`;
+    warnings.push(`automap: ${lack}: what would leave as IPv${family} is dropped`);
+  }
   return { shares, routes, warnings };
 }
 
+/** Port 53 of our addresses is ours, or what the host runs there; the engine doesn't see what the host sends itself. */
+function upstreamWarnings(upstreams: readonly string[], facts: HostFacts): string[] {
+  const own = addressesOf([...facts.internal, ...facts.external]);
+  return upstreams
+    .filter((upstream) => own.includes(upstream))
+    .map(
+      (upstream) =>
+        `dnsNat46PoolIps: ${upstream} is an address of this gateway: unless the host runs a DNS server there, names get SERVFAIL`,
+    );
+}
+
+function addressesOf(interfaces: HostFacts["internal"]): string[] {
+  return interfaces.flatMap((each) => each.addresses).map((text) => text.split("/")[0]!);
+}
+
 function ownAddress(interfaces: HostFacts["internal"], four: boolean): string | undefined {
-  return interfaces
-    .flatMap((each) => each.addresses)
-    .map((text) => text.split("/")[0]!)
-    .find((address) => isIpv4(address) === four);
+  return addressesOf(interfaces).find((address) => isIpv4(address) === four);
 }

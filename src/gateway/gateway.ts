@@ -1,21 +1,21 @@
 import { numberToIpv4 } from "../addresses.ts";
 import { createAdmin } from "../admin/server.ts";
 import type { EgressStatus } from "../admin/view.ts";
-import { type Loaded, watchFiles } from "../config/files.ts";
+import { type Loaded, watchConfig } from "../config/files.ts";
 import { formatNote } from "../config/notes.ts";
 import { formatChange, planChange } from "../config/plan.ts";
 import { formatProblem } from "../config/problem.ts";
 import { type EgressConfig, type Resolution, resolveEgress } from "../config/resolve.ts";
 import { startWorkers } from "../dataplane/workers.ts";
 import { createDnsProxy } from "../dns/proxy.ts";
-import { Eg46Error } from "../errors.ts";
+import { Eg46Error, explain, hasCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { createMappings } from "../mappings/mappings.ts";
-import { openStore } from "../mappings/open.ts";
-import type { DnsSocket, GatewayOptions, HostFacts } from "../netd/protocol.ts";
+import type { DnsSocket, FileContents, GatewayOptions, HostFacts } from "../netd/protocol.ts";
 import { type Desired, desire } from "./desired.ts";
 import { createDnsFrontend } from "./dns-frontend.ts";
 import type { NetdLink } from "./netd-link.ts";
+import { openGatewayStore } from "./store.ts";
 import { createView } from "./view.ts";
 
 export interface Gateway {
@@ -29,17 +29,22 @@ const RETRY_MS = 2000;
 /** Between looks whether everything that `ready` promises is there. */
 const READY_POLL_MS = 100;
 
+export interface GatewayStart {
+  readonly options: GatewayOptions;
+  readonly contents: FileContents;
+  readonly facts: HostFacts;
+  readonly netd: NetdLink;
+  readonly log: Logger;
+  /** The data plane broke down; there is nothing to be saved. */
+  failed(error: Error): void;
+}
+
 /** Builds the gateway out of its parts and keeps them on the configuration in force. Rejects with Eg46Error. */
-export async function startGateway(
-  options: GatewayOptions,
-  firstFacts: HostFacts,
-  netd: NetdLink,
-  log: Logger,
-  failed: (error: Error) => void,
-): Promise<Gateway> {
+export async function startGateway(start: GatewayStart): Promise<Gateway> {
+  const { options, contents, netd, log, failed } = start;
   const startedAt = new Date().toISOString();
   const stopping = new AbortController();
-  let facts = firstFacts;
+  let { facts } = start;
   let resolution: Resolution = { state: "none", notes: [] };
   let problems: string[] = [];
   let inForce: EgressConfig | undefined;
@@ -47,18 +52,16 @@ export async function startGateway(
   let applyError: string | undefined;
   let retry: NodeJS.Timeout | undefined;
 
-  const loaded = await watchFiles(options.files, (next) => configured(next), stopping.signal);
+  netd.phase("reading the configuration");
+  const source = netd.configSource(contents.config);
+  const loaded = await watchConfig(source, (next) => configured(next), stopping.signal);
   const errors = loaded.problems.filter(({ level }) => level === "error").map(formatProblem);
   if (errors.length > 0)
     throw new Eg46Error("EG46_CONFIG_INVALID", `the configuration has errors\n${errors.join("\n")}`);
 
-  const store = await openStore({
-    spec: options.store,
-    redisCert: options.redisCert,
-    redisKey: options.redisKey,
-    redisCa: options.redisCa,
-    log,
-  });
+  const { certificates } = contents;
+  const { store, reference } = await openGatewayStore(options, certificates, log, netd.phase);
+  netd.phase("starting the packet workers");
   const workers = await startWorkers(
     facts.tuns.map(({ fd }) => fd),
     {
@@ -76,7 +79,9 @@ export async function startGateway(
     try {
       if ((await mappings.lookup(numberToIpv4(nat4))) === undefined) workers.unknown(nat4, false);
     } catch (error) {
-      log.warn({ err: error, nat4: numberToIpv4(nat4) }, "mapping look-up failed");
+      // A store that is away says so itself, once.
+      const level = hasCode(error, "EG46_STORE_UNAVAILABLE") ? "debug" : "warn";
+      log[level]({ err: error, nat4: numberToIpv4(nat4) }, "mapping look-up failed");
       workers.unknown(nat4, true);
     }
   }
@@ -126,12 +131,15 @@ export async function startGateway(
       if (egress !== undefined) log.level = egress.debugLog ? "debug" : options.logLevel;
       for (const change of changes) log.info(`applied: ${formatChange(change)}`);
       for (const warning of desired.warnings) if (!applied?.warnings.includes(warning)) log.warn(warning);
+      if (applyError !== undefined)
+        log.info("the configuration, which could not be applied before, is applied");
       inForce = egress;
       applied = desired;
       applyError = undefined;
     } catch (error) {
-      applyError = error instanceof Error ? error.message : String(error);
-      log.error({ err: error }, "configuration could not be applied");
+      const message = error instanceof Error ? error.message : String(error);
+      if (message !== applyError) log.error(`the configuration could not be applied: ${explain(error)}`);
+      applyError = message;
       retry = setTimeout(schedule, RETRY_MS);
     }
   }
@@ -142,7 +150,8 @@ export async function startGateway(
     if (resolution.state === "waiting") reasons.push(resolution.reason);
     if (applyError !== undefined) reasons.push(applyError);
     if (applied === undefined || (inForce === undefined && reasons.length === 0)) reasons.push("starting");
-    if (inForce?.dns && !everConnected()) reasons.push(`mapping store ${store.name} has not answered yet`);
+    if (inForce?.dns && !everConnected())
+      reasons.push(`mapping store ${store.name} has not answered yet: ${store.problem()}`);
     return { ok: reasons.length === 0, reasons };
   }
 
@@ -155,10 +164,15 @@ export async function startGateway(
 
   function status(): EgressStatus {
     const egress = inForce && `${inForce.namespace}/${inForce.name}`;
+    const { poolNote } = mappings.status();
     return {
       state: problems.length > 0 ? "invalid" : resolution.state,
       ...(resolution.state === "waiting" && { reason: resolution.reason }),
-      notes: resolution.notes.map(formatNote),
+      notes: [
+        ...resolution.notes.map(formatNote),
+        ...(applied?.warnings ?? []),
+        ...(poolNote === undefined ? [] : [poolNote]),
+      ],
       problems: applyError === undefined ? problems : [...problems, applyError],
       ...(egress !== undefined && { egress }),
       workers: workers.count,
@@ -166,9 +180,15 @@ export async function startGateway(
     };
   }
 
-  const view = createView({ workers, mappings, store, dns, health, status, egress: () => inForce });
+  const view = createView({
+    ...{ workers, mappings, store, dns, health, status },
+    storeReference: reference,
+    egress: () => inForce,
+  });
   const admin = await createAdmin(view, { listen: options.admin, log });
+  netd.phase("reading the store");
   await mappings.start();
+  netd.phase("serving");
   configured(loaded);
 
   const readiness = setInterval(() => {

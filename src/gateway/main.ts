@@ -1,7 +1,7 @@
 /** The gateway process: unprivileged, started by netd, which gives it the TUNs and makes its network plans real. */
 import { explain } from "../errors.ts";
 import { createLogger, type LogLevel } from "../log.ts";
-import type { GatewayOptions, HostFacts } from "../netd/protocol.ts";
+import type { ToGateway } from "../netd/protocol.ts";
 import { type Gateway, startGateway } from "./gateway.ts";
 import { connectNetd } from "./netd-link.ts";
 
@@ -10,7 +10,7 @@ let gateway: Promise<Gateway> | undefined;
 const netd = connectNetd((message) => {
   switch (message.type) {
     case "start":
-      gateway = start(message.options, message.facts);
+      gateway = start(message);
       return;
     case "facts":
       void gateway?.then((running) => running.factsChanged(message.facts));
@@ -23,14 +23,14 @@ const netd = connectNetd((message) => {
   }
 });
 
-function start(options: GatewayOptions, facts: HostFacts): Promise<Gateway> {
+function start({ options, facts, contents }: ToGateway & { type: "start" }): Promise<Gateway> {
   const log = createLogger(options.logLevel as LogLevel);
   const failed = (error: Error) => {
     log.fatal({ err: error }, explain(error));
     process.exit(1);
   };
   process.on("uncaughtException", failed);
-  const started = startGateway(options, facts, netd, log, failed);
+  const started = startGateway({ options, contents, facts, netd, log, failed });
   started.catch((error) => netd.fatal(explain(error)));
   return started;
 }

@@ -1,29 +1,51 @@
+import type { Snapshot } from "../config/observe.ts";
+import type { ConfigSource } from "../config/source.ts";
 import { Eg46Error } from "../errors.ts";
 import type { NetworkPlan, ToGateway, ToNetd } from "../netd/protocol.ts";
 
 /** The gateway's end of the IPC channel to netd. */
 export interface NetdLink {
-  /** Resolves when the host's network is as planned. Rejects with EG46_HOST_NETWORK. */
+  /** Resolves when the host's network is as planned. Rejects with EG46_HOST_NETWORK or EG46_DNS_LISTEN. */
   plan(plan: NetworkPlan): Promise<void>;
+  /** What netd reads in the files: first the snapshot given here, then each change. */
+  configSource(first: Snapshot): ConfigSource;
+  /** What this process is doing from now on, as a word in -ing with what follows. */
+  phase(phase: string): void;
   ready(line: string): void;
   /** The gateway cannot start: netd says why; this process ends. */
   fatal(text: string): void;
 }
 
-/** `other` gets every message but the answers to plans. Without netd there is no gateway: it dies with it. */
-export function connectNetd(other: (message: Exclude<ToGateway, { type: "planned" }>) => void): NetdLink {
+type Other = Exclude<ToGateway, { type: "planned" | "config" | "ping" }>;
+
+/** `other` gets every message that isn't answered here. Without netd there is no gateway: it dies with it. */
+export function connectNetd(other: (message: Other) => void): NetdLink {
   const plans = new Map<number, { resolve(): void; reject(error: Error): void }>();
   let nextId = 1;
+  let configChanged = (_: Snapshot) => {};
   const send = (message: ToNetd) => process.send?.(message);
   process.on("message", (message: ToGateway) => {
-    if (message.type !== "planned") return other(message);
-    const waiting = plans.get(message.id);
-    plans.delete(message.id);
-    if (message.error === undefined) waiting?.resolve();
-    else waiting?.reject(new Eg46Error("EG46_HOST_NETWORK", message.error));
+    switch (message.type) {
+      case "planned":
+        return planned(message);
+      case "config":
+        return configChanged(message.snapshot);
+      case "ping":
+        return send({ type: "pong" });
+      default:
+        return other(message);
+    }
   });
   // Not process.exit: a worker may be inside a system call, and traffic must stop now.
   process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
+
+  function planned({ id, error, code }: ToGateway & { type: "planned" }): void {
+    const waiting = plans.get(id);
+    plans.delete(id);
+    if (error === undefined) waiting?.resolve();
+    else waiting?.reject(new Eg46Error(code ?? "EG46_HOST_NETWORK", error));
+  }
+
   return {
     plan(plan) {
       return new Promise((resolve, reject) => {
@@ -32,6 +54,15 @@ export function connectNetd(other: (message: Exclude<ToGateway, { type: "planned
         send({ type: "plan", id, plan });
       });
     },
+    configSource: (first) => ({
+      async start(listener, signal) {
+        configChanged = (snapshot) => {
+          if (!signal.aborted) listener(snapshot);
+        };
+        return first;
+      },
+    }),
+    phase: (phase) => send({ type: "phase", phase }),
     ready: (line) => send({ type: "ready", line }),
     fatal: (text) => process.send?.({ type: "fatal", text } satisfies ToNetd, () => process.exit(1)),
   };

@@ -5,12 +5,14 @@ import type { DnsProxy } from "../dns/proxy.ts";
 import { DropReason, dropReasons, paths, VirtualServer } from "../engine/layout.gen.ts";
 import { decodeValue } from "../mappings/codec.ts";
 import type { Mappings } from "../mappings/mappings.ts";
+import type { StoreReference } from "../mappings/open.ts";
 import type { MappingStore } from "../mappings/store.ts";
 
 export interface ViewParts {
   readonly workers: Workers;
   readonly mappings: Mappings;
   readonly store: MappingStore;
+  readonly storeReference: StoreReference;
   readonly dns: DnsProxy;
   health(): { ok: boolean; reasons: string[] };
   status(): EgressStatus;
@@ -22,6 +24,7 @@ export function createView({
   workers,
   mappings,
   store,
+  storeReference,
   dns,
   health,
   status,
@@ -64,6 +67,7 @@ export function createView({
     sessions: () => workers.counters().alive.reduce((sum, count) => sum + count, 0),
     dns: () => dns.stats(),
     mappings: () => mappings.status(),
+    store: () => storeReference,
     async *listMappings() {
       for await (const [nat4, raw] of store.list()) yield { nat4, host6: decodeValue(raw)?.host6, raw };
     },

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { cidrContains, parseCidr } from "../addresses.ts";
+import { createLogger } from "../log.ts";
 import { decodeValue, keyOf } from "../mappings/codec.ts";
-import { openLmdbStore } from "../mappings/lmdb-store.ts";
+import { openStore } from "../mappings/open.ts";
 import { labAddresses } from "./addresses.ts";
 import { egress46 } from "./gateway.ts";
 import { type Asked, ask, fetchPage } from "./pod-client.ts";
@@ -36,7 +37,7 @@ export function trafficSteps(lab: Lab): readonly Step[] {
     {
       title: "Look into the mapping store",
       async run() {
-        const store = await openLmdbStore(labStore(lab).replace("lmdb:", ""));
+        const store = await openStore({ spec: labStore(lab), log: createLogger("silent"), create: false });
         const value = await store.get(nat4);
         await store.close();
         expect(value !== undefined, `there is no entry ${keyOf(nat4)}`);

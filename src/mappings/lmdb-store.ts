@@ -1,25 +1,36 @@
-import { chownSync, mkdirSync, statSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { open, type RootDatabase } from "lmdb";
+import type { Logger } from "../log.ts";
 import { keyOf, keyPrefix, nat4OfKey } from "./codec.ts";
 import { callBudgetMs, unavailable, within } from "./deadline.ts";
+import { checkLmdbFile } from "./lmdb-check.ts";
+import { createWriteGate } from "./lmdb-space.ts";
 import { pollChanges } from "./poll-watch.ts";
 import type { MappingStore } from "./store.ts";
 
 /** LMDB itself tells nobody of changes, so we look at its transaction number this often. */
 const pollMs = 80;
 const pageSize = 1000;
+/** More than LMDB's table of 126 readers. */
+const lockSize = 12_288;
 /** After every key: dotted text has only digits and dots, which sort before the colon. */
 const keyEnd = `${keyPrefix}:`;
 
 /**
- * The embedded store: a folder (made when absent) that several processes of one PID namespace may have open at once.
- * Keys and values are the same text as in Redis. Rejects with EG46_STORE_UNAVAILABLE when the folder cannot be used.
+ * The embedded store: a folder, named `dir` and reached as `folder`, that several processes of one PID namespace may have open at once. Keys and values are
+ * the same text as in Redis. Rejects with EG46_STORE_UNAVAILABLE when the folder cannot be used, EG46_STORE_CORRUPT when
+ * LMDB could not be trusted with its file. A full file system refuses claims; reading goes on.
  */
-export async function openLmdbStore(dir: string): Promise<MappingStore> {
+export async function openLmdbStore(
+  dir: string,
+  options: { readonly folder: string; readonly log: Logger; readonly create: boolean },
+): Promise<MappingStore> {
   const name = `lmdb:${dir}`;
-  const db = openFolder(dir, name);
+  const { folder, log, create } = options;
+  const db = openFolder(folder, name, create);
+  const gate = createWriteGate(folder, name, log);
   const closing = new AbortController();
 
   function bounded<T>(operation: string, work: () => T | Promise<T>): Promise<T> {
@@ -52,6 +63,7 @@ export async function openLmdbStore(dir: string): Promise<MappingStore> {
   return {
     name,
     connected: () => !closing.signal.aborted,
+    problem: () => (closing.signal.aborted ? "the store is closed" : gate.problem()),
     list,
     get: (nat4) =>
       bounded("get", () => {
@@ -66,22 +78,37 @@ export async function openLmdbStore(dir: string): Promise<MappingStore> {
       }),
     claim: (nat4, value) =>
       bounded("claim", async () => {
+        const problem = gate.check();
+        if (problem !== undefined) throw new Error(problem);
         const key = keyOf(nat4);
-        const created = await db.ifNoExists(key, () => db.put(key, value));
-        // An address may only leave in a DNS answer once a power cut can't take it back.
-        await db.flushed;
-        return created;
+        try {
+          const created = await db.ifNoExists(key, () => {
+            // It rejects together with what is awaited here.
+            db.put(key, value).catch(() => {});
+          });
+          // An address may only leave in a DNS answer once a power cut can't take it back.
+          await db.flushed;
+          return created;
+        } catch (error) {
+          const reason = await commitError(error);
+          gate.failed(reason.message);
+          throw reason;
+        }
       }),
     release: (nat4) =>
       bounded("release", async () => {
         const key = keyOf(nat4);
-        const existed = await db.transaction(() => {
-          const found = db.doesExist(key);
-          if (found) db.remove(key);
-          return found;
-        });
-        await db.flushed;
-        return existed;
+        try {
+          const existed = db.transactionSync(() => {
+            const found = db.doesExist(key);
+            if (found) db.remove(key);
+            return found;
+          });
+          await db.flushed;
+          return existed;
+        } catch (error) {
+          throw await commitError(error);
+        }
       }),
     async watch(listener, signal) {
       const version = () => {
@@ -97,21 +124,47 @@ export async function openLmdbStore(dir: string): Promise<MappingStore> {
     async close() {
       if (closing.signal.aborted) return;
       closing.abort();
+      gate.close();
       await within(callBudgetMs, `${name}: close`, db.close());
     },
   };
 }
 
-function openFolder(dir: string, name: string): RootDatabase<string, string> {
+/** The lmdb package says why a commit failed by another promise, which nobody else looks at. */
+async function commitError(error: unknown): Promise<Error> {
+  const failure = error as Error & { commitError?: Promise<never> };
+  const reason = (await failure.commitError?.catch((cause: Error) => cause)) ?? failure;
+  return new Error(reason.message.split(": Attempting")[0], { cause: reason });
+}
+
+function openFolder(dir: string, name: string, create: boolean): RootDatabase<string, string> {
+  const file = join(dir, "data.mdb");
+  const exists = existsSync(file);
+  if (!exists && !create) throw unavailable(`${name}: open`, "there is no store in this folder");
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o750 });
-    const db = open<string, string>({ path: dir, noSubdir: false, encoding: "string" });
+    if (exists) checkLmdbFile(file, `${name}: data.mdb`);
+    else mkdirSync(dir, { recursive: true, mode: 0o750 });
+    allocateLock(join(dir, "lock.mdb"));
+    // Batches by event turn leave a promise behind that nobody can reach, and that rejects when the disk is full.
+    const db = open<string, string>({
+      path: dir,
+      noSubdir: false,
+      encoding: "string",
+      eventTurnBatching: false,
+    });
     db.readerCheck();
     giveToOwner(dir);
     return db;
   } catch (error) {
+    // A file that was begun and not finished would pass for a broken store at the next start.
+    if (!exists && statSync(file, { throwIfNoEntry: false })?.size === 0) rmSync(file);
     throw unavailable(`${name}: open`, error);
   }
+}
+
+/** LMDB maps this file, too: where the disk is full, the first touch of a page that it has no room for is fatal. */
+function allocateLock(file: string): void {
+  if (!existsSync(file)) writeFileSync(file, Buffer.alloc(lockSize), { flag: "wx", mode: 0o664 });
 }
 
 /** Root's command line may be the first to touch the folder; the unprivileged gateway must still be able to write. */

@@ -1,4 +1,4 @@
-import { inPool, inSubnet, type Pool } from "./pool.ts";
+import { inPool, type Pool } from "./pool.ts";
 
 /** A mapping as the engine has it, or will have once `installed` resolves. */
 export interface MappingEntry {
@@ -10,8 +10,8 @@ export interface MappingEntry {
 export interface MappingTable {
   readonly entries: ReadonlyMap<number, MappingEntry>;
   readonly malformed: ReadonlySet<number>;
-  /** The address to answer with for a host: one of the pool's subnet before one from outside, then the lowest. */
-  addressOf(host6: string, pool: Pool | undefined): number | undefined;
+  /** All addresses of a host, the lowest first. */
+  addressesOf(host6: string): readonly number[];
   set(nat4: number, entry: MappingEntry): void;
   setMalformed(nat4: number): void;
   drop(nat4: number): void;
@@ -38,10 +38,7 @@ export function createMappingTable(): MappingTable {
     entries,
     malformed,
     drop,
-    addressOf(host6, pool) {
-      const addresses = [...(byHost.get(host6) ?? [])].sort((a, b) => a - b);
-      return addresses.find((nat4) => pool !== undefined && inSubnet(pool, nat4)) ?? addresses[0];
-    },
+    addressesOf: (host6) => [...(byHost.get(host6) ?? [])].sort((a, b) => a - b),
     set(nat4, entry) {
       drop(nat4);
       entries.set(nat4, entry);

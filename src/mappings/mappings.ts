@@ -7,7 +7,9 @@ import { canonicalHost6, encodeValue } from "./codec.ts";
 import { callBudgetMs, sleep } from "./deadline.ts";
 import { createMappingTable } from "./mapping-table.ts";
 import { inSubnet, type Pool, poolOf } from "./pool.ts";
+import { createPoolAlarm } from "./pool-alarm.ts";
 import type { MappingStore } from "./store.ts";
+import { createSubnets } from "./subnets.ts";
 import { createSync } from "./sync.ts";
 import { createTurns } from "./turns.ts";
 
@@ -18,8 +20,9 @@ export interface Mappings {
   setPool(pool: { readonly subnet: string; readonly reserved: number } | undefined): void;
   /**
    * The NAT address of a host, claimed if need be; resolves only after every engine has it. A known mapping costs no
-   * round trip and is served also while the store is away. Without a pool, an unknown host is 'exhausted'. Rejects with
-   * EG46_STORE_UNAVAILABLE, TypeError (not a remote host's IPv6 address: see codec.ts), or the sink's error.
+   * round trip and is served also while the store is away; one that DNS46 made in an earlier subnet only when the present
+   * one has none to give. Without a pool, an unknown host is 'exhausted'. Rejects with EG46_STORE_UNAVAILABLE, TypeError
+   * (not a remote host's IPv6 address: see codec.ts), or the sink's error.
    */
   mapHost(host6: string): Promise<Allocation>;
   /**
@@ -41,11 +44,15 @@ export interface MappingStatus {
   /** Addresses that DNS46 may hand out, and how many of them are taken. */
   readonly poolSize: number;
   readonly poolUsed: number;
+  /** What the operator should know of how full the pool is. */
+  readonly poolNote: string | undefined;
   readonly storeConnected: boolean;
+  readonly storeProblem: string | undefined;
   readonly store: string;
 }
 
 const startPatienceMs = 2000;
+const poolLookMs = 2000;
 const negativeMs = 400;
 const maxNegative = 4096;
 const maxLookups = 256;
@@ -62,7 +69,11 @@ export function createMappings(parts: { store: MappingStore; sink: MappingSink; 
   const lookups = new Map<number, Promise<string | undefined>>();
   const inTurn = createTurns(maxClaims, callBudgetMs, store.name);
   const absentUntilMs = new Map<number, number>();
+  const subnets = createSubnets();
+  const alarm = createPoolAlarm(log);
   let pool: Pool | undefined;
+  let subnet = "";
+  let poolLook: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
 
   /** `read` says what the store holds at an address; when somebody changed that meanwhile, it is asked again. */
@@ -92,7 +103,27 @@ export function createMappings(parts: { store: MappingStore; sink: MappingSink; 
       if (allocation.kind === "exhausted") return undefined;
       return { nat4: ipv4ToNumber(allocation.nat4), value: encodeValue(host6) };
     });
-    return mapped === undefined ? { kind: "exhausted" } : { kind: "mapped", nat4: numberToIpv4(mapped.nat4) };
+    if (mapped !== undefined) return { kind: "mapped", nat4: numberToIpv4(mapped.nat4) };
+    if (from === pool) lookAtPool(true);
+    return { kind: "exhausted" };
+  }
+
+  /** One claim for all who ask for the host at the same time. */
+  function claimOnce(host6: string): Promise<Allocation> {
+    const shared = claims.get(host6);
+    if (shared !== undefined) return shared;
+    const work = inTurn(() => claim(host6)).finally(() => claims.delete(host6));
+    claims.set(host6, work);
+    return work;
+  }
+
+  async function answerWith(nat4: number): Promise<Allocation> {
+    await table.entries.get(nat4)?.installed;
+    return { kind: "mapped", nat4: numberToIpv4(nat4) };
+  }
+
+  function lookAtPool(refused: boolean): void {
+    alarm.look(pool && { subnet, size: pool.size, used: table.used(pool), refused });
   }
 
   async function ask(nat4: number): Promise<string | undefined> {
@@ -114,24 +145,23 @@ export function createMappings(parts: { store: MappingStore; sink: MappingSink; 
   return {
     async start() {
       running ??= sync.run(stop.signal);
+      poolLook ??= setInterval(() => lookAtPool(false), poolLookMs).unref();
       await Promise.race([sync.loaded, sleep(startPatienceMs, stop.signal)]);
     },
     setPool(next) {
       pool = next === undefined ? undefined : poolOf(next);
+      subnet = next?.subnet ?? "";
+      subnets.serve(pool);
     },
     async mapHost(text) {
       const host6 = canonicalHost6(text);
       if (host6 === undefined) throw new TypeError(`'${text}' is not the IPv6 address of a remote host`);
-      const known = table.addressOf(host6, pool);
-      if (known !== undefined) {
-        await table.entries.get(known)?.installed;
-        return { kind: "mapped", nat4: numberToIpv4(known) };
-      }
-      const shared = claims.get(host6);
-      if (shared !== undefined) return shared;
-      const work = inTurn(() => claim(host6)).finally(() => claims.delete(host6));
-      claims.set(host6, work);
-      return work;
+      const known = subnets.best(host6, table.addressesOf(host6));
+      if (known === undefined) return claimOnce(host6);
+      if (!known.drains || !store.connected()) return answerWith(known.nat4);
+      // The old address works as well as ever: nobody is refused for the sake of the new one.
+      const fresh = await claimOnce(host6).catch(() => undefined);
+      return fresh?.kind === "mapped" ? fresh : answerWith(known.nat4);
     },
     async lookup(text) {
       const nat4 = ipv4ToNumber(text);
@@ -158,11 +188,14 @@ export function createMappings(parts: { store: MappingStore; sink: MappingSink; 
       malformed: table.malformed.size,
       poolSize: pool?.size ?? 0,
       poolUsed: pool === undefined ? 0 : table.used(pool),
+      poolNote: alarm.note(),
       storeConnected: store.connected(),
+      storeProblem: store.problem(),
       store: store.name,
     }),
     async close() {
       stop.abort();
+      clearInterval(poolLook);
       await running;
     },
   };

@@ -1,19 +1,8 @@
-import type { ConnectionOptions } from "node:tls";
 import { Redis, type RedisOptions } from "ioredis";
 import type { Logger } from "../log.ts";
 import { callBudgetMs, unavailable, within } from "./deadline.ts";
-
-/** Where a Redis is and how to get in. `tls` holds PEM texts; its presence means rediss://. */
-export interface RedisTarget {
-  /** The URL without credentials. */
-  readonly name: string;
-  readonly host: string;
-  readonly port: number;
-  readonly username?: string | undefined;
-  readonly password?: string | undefined;
-  readonly db: number;
-  readonly tls?: Pick<ConnectionOptions, "cert" | "key" | "ca" | "servername"> | undefined;
-}
+import type { RedisDialer } from "./redis-dial.ts";
+import { createStoreState } from "./store-state.ts";
 
 /** The command connection: opened at once, reopened by itself for ever. */
 export interface RedisConnection {
@@ -23,6 +12,8 @@ export interface RedisConnection {
    */
   call<T>(what: string, command: (redis: Redis) => Promise<T>, budgetMs?: number): Promise<T>;
   connected(): boolean;
+  /** Why it is not connected; undefined while it is. */
+  problem(): string | undefined;
   close(): void;
 }
 
@@ -30,18 +21,14 @@ const heartbeatMs = 1000;
 const maxWaiting = 10_000;
 
 /** By default ioredis queues, resends and waits without end; every line here takes one such wait away. */
-export function redisOptions({ host, port, username, password, db, tls }: RedisTarget) {
+export function redisOptions({ Connector }: RedisDialer) {
   return {
-    ...{ host, port, username, password, db },
-    ...(tls === undefined ? {} : { tls: { ...tls } }),
+    Connector,
     connectionName: "egress46",
     disableClientInfo: true,
-    connectTimeout: 1000,
     commandTimeout: callBudgetMs,
     // A socket that owes an answer for so long is given up: that is how a stopped server or a dead path shows.
     socketTimeout: 1000,
-    // How long a closing socket waits for the other side's end.
-    disconnectTimeout: 200,
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
@@ -56,44 +43,35 @@ export function isReplyError(error: unknown): error is Error {
   return error instanceof Error && error.name === "ReplyError";
 }
 
-export function connectRedis(target: RedisTarget, log: Logger): RedisConnection {
-  const redis = new Redis({ ...redisOptions(target), retryStrategy: (times) => Math.min(times * 100, 1000) });
-  const waiting = new Set<() => void>();
-  let lastError = "not connected yet";
-  let announcedDown = false;
-  let closed = false;
-  /** Ready, and in our database: when SELECT fails, ioredis would go on in database 0. */
-  let usable = false;
-  let selected = true;
-
-  redis.on("connect", () => {
-    selected = true;
+export function connectRedis(name: string, dialer: RedisDialer, log: Logger): RedisConnection {
+  const redis = new Redis({
+    ...redisOptions(dialer),
+    retryStrategy: (times) => Math.min(times * 100, 1000),
   });
+  const state = createStoreState(name, { failed: "is away", recovered: "is back" }, log);
+  const waiting = new Set<() => void>();
+  let lastError: string | undefined;
+  let closed = false;
+  let usable = false;
+
   redis.on("ready", () => {
-    usable = selected;
-    if (!usable) return;
-    if (announcedDown) log.info({ store: target.name }, "mapping store is back");
-    announcedDown = false;
+    usable = true;
+    lastError = undefined;
+    state.recovered();
     for (const wake of waiting) wake();
   });
-  redis.on("error", (error: Error & { command?: { name: string } }) => {
-    if (selected) lastError = error.message;
-    if (error.command?.name !== "select") return;
-    selected = false;
-    redis.disconnect(true);
+  redis.on("error", (error: Error) => {
+    lastError = error.message;
   });
   redis.on("close", () => {
     usable = false;
-    if (announcedDown || closed) return;
-    announcedDown = true;
-    log.warn(
-      { code: "EG46_STORE_UNAVAILABLE", store: target.name, reason: lastError },
-      "mapping store is away",
-    );
+    if (!closed) state.failed(lastError ?? "the connection was closed");
   });
   const heartbeat = setInterval(() => {
     if (usable) redis.ping().catch(() => {});
   }, heartbeatMs).unref();
+
+  const problem = () => (usable ? undefined : (state.problem() ?? `waits for ${dialer.waitsFor()}`));
 
   async function ready(budgetMs: number, text: string): Promise<void> {
     if (closed) throw unavailable(text, "the store is closed");
@@ -106,7 +84,7 @@ export function connectRedis(target: RedisTarget, log: Logger): RedisConnection 
     waiting.add(wake);
     await within(budgetMs, text, woken)
       .catch(() => {
-        throw unavailable(text, lastError);
+        throw unavailable(text, problem());
       })
       .finally(() => waiting.delete(wake));
   }
@@ -116,7 +94,7 @@ export function connectRedis(target: RedisTarget, log: Logger): RedisConnection 
     command: (redis: Redis) => Promise<T>,
     budgetMs = callBudgetMs,
   ): Promise<T> {
-    const text = `${target.name}: ${what}`;
+    const text = `${name}: ${what}`;
     const endMs = performance.now() + budgetMs;
     await ready(budgetMs, text);
     return await within(endMs - performance.now(), text, command(redis));
@@ -125,6 +103,7 @@ export function connectRedis(target: RedisTarget, log: Logger): RedisConnection 
   return {
     call,
     connected: () => !closed && usable,
+    problem: () => (closed ? "the store is closed" : problem()),
     close() {
       closed = true;
       clearInterval(heartbeat);

@@ -2,7 +2,8 @@ import type { Logger } from "../log.ts";
 import { keyOf, keyPrefix, nat4OfKey } from "./codec.ts";
 import { callBudgetMs, sleep } from "./deadline.ts";
 import { pollChanges } from "./poll-watch.ts";
-import { connectRedis, isReplyError, type RedisTarget } from "./redis-connection.ts";
+import { connectRedis, isReplyError } from "./redis-connection.ts";
+import { createDialer, type RedisTarget } from "./redis-dial.ts";
 import { trackChanges } from "./redis-watch.ts";
 import type { MappingStore, StoreListener } from "./store.ts";
 
@@ -16,7 +17,8 @@ const notText = "(not a string)";
 
 /** dSSM: the specification's keys and values, created by SETNX only, deleted by DEL. Does not wait for the server. */
 export function openRedisStore(target: RedisTarget, log: Logger): MappingStore {
-  const connection = connectRedis(target, log);
+  const dialer = createDialer(target, log);
+  const connection = connectRedis(target.name, dialer, log);
   const closing = new AbortController();
   const { call } = connection;
 
@@ -34,6 +36,12 @@ export function openRedisStore(target: RedisTarget, log: Logger): MappingStore {
     if (nat4s.length === 0) return [];
     const values = await call("MGET", (redis) => redis.mget(nat4s.map(keyOf)));
     return values.map((value) => value ?? undefined);
+  }
+
+  /** Like getMany, which says nil of a key of another type too: GET tells such a key from none. */
+  async function read(nat4s: readonly string[]): Promise<(string | undefined)[]> {
+    const values = await getMany(nat4s);
+    return Promise.all(values.map((value, index) => value ?? get(nat4s[index]!)));
   }
 
   async function claim(nat4: string, value: string): Promise<boolean> {
@@ -65,10 +73,9 @@ export function openRedisStore(target: RedisTarget, log: Logger): MappingStore {
         redis.scan(from, "MATCH", `${keyPrefix}*`, "COUNT", scanCount),
       );
       const nat4s = keys.map(nat4OfKey).filter((nat4) => nat4 !== undefined);
-      const values = await getMany(nat4s);
+      const values = await read(nat4s);
       for (const [index, nat4] of nat4s.entries()) {
-        // MGET says nil of a key of another type too; GET tells them apart.
-        const value = values[index] ?? (await get(nat4));
+        const value = values[index];
         if (value !== undefined) yield [nat4, value];
       }
       cursor = next;
@@ -78,11 +85,8 @@ export function openRedisStore(target: RedisTarget, log: Logger): MappingStore {
   async function watch(listener: StoreListener, abort: AbortSignal): Promise<void> {
     const signal = AbortSignal.any([abort, closing.signal]);
     while (!signal.aborted) {
-      if ((await trackChanges(target, getMany, listener, signal)) === "refused") {
-        log.info(
-          { store: target.name },
-          "the store refuses CLIENT TRACKING: looking for changes by SCAN instead",
-        );
+      if ((await trackChanges(dialer, read, listener, signal)) === "refused") {
+        log.info(`mapping store ${target.name} refuses CLIENT TRACKING: looking for changes by SCAN instead`);
         const polling = AbortSignal.any([signal, AbortSignal.timeout(retryTrackingMs)]);
         await pollChanges({ intervalMs: pollMs, list }, listener, polling);
       } else await sleep(reconnectMs, signal);
@@ -92,6 +96,7 @@ export function openRedisStore(target: RedisTarget, log: Logger): MappingStore {
   return {
     name: target.name,
     connected: connection.connected,
+    problem: connection.problem,
     get: (nat4) => get(nat4),
     getMany,
     claim,

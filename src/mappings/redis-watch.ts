@@ -1,10 +1,14 @@
 import { Redis } from "ioredis";
 import { keyPrefix, nat4OfKey } from "./codec.ts";
-import { isReplyError, type RedisTarget, redisOptions } from "./redis-connection.ts";
-import type { MappingStore, StoreListener } from "./store.ts";
+import { isReplyError, redisOptions } from "./redis-connection.ts";
+import type { RedisDialer } from "./redis-dial.ts";
+import type { StoreListener } from "./store.ts";
 
 const heartbeatMs = 1000;
 const batchSize = 500;
+
+/** What these addresses have now: text, or undefined = no key. */
+export type ReadValues = (nat4s: readonly string[]) => Promise<(string | undefined)[]>;
 
 /**
  * One connection's life of server-assisted invalidation (CLIENT TRACKING, broadcasting mode): calls resync when it is in
@@ -12,15 +16,15 @@ const batchSize = 500;
  * server or its access list doesn't allow tracking. Never CONFIG SET, which managed servers refuse.
  */
 export async function trackChanges(
-  target: RedisTarget,
-  getMany: MappingStore["getMany"],
+  dialer: RedisDialer,
+  read: ReadValues,
   listener: StoreListener,
   signal: AbortSignal,
 ): Promise<"lost" | "refused"> {
   // ioredis does not surface RESP3 pushes; with RESP2 the connection redirects its invalidations to itself as messages.
   // Tracking and subscription thus live and die with one socket: neither can fail silently while the other lasts.
   const redis = new Redis({
-    ...redisOptions(target),
+    ...redisOptions(dialer),
     protocol: 2,
     lazyConnect: true,
     retryStrategy: () => null,
@@ -35,7 +39,7 @@ export async function trackChanges(
     if (signal.aborted) return "lost";
     const ended = new Promise<void>((resolve) => redis.once("end", () => resolve()));
     await redis.connect();
-    const report = reporter(getMany, listener, drop);
+    const report = reporter(read, listener, drop);
     redis.on("messageBuffer", (_channel: Buffer, keys: unknown) => report(keys));
     const id = String(await redis.client("ID"));
     await redis.call("CLIENT", "TRACKING", "ON", "REDIRECT", id, "BCAST", "PREFIX", keyPrefix);
@@ -53,7 +57,7 @@ export async function trackChanges(
 }
 
 /** Turns invalidated keys into `changed` calls, one batch of reads at a time, so that the newest value comes last. */
-function reporter(getMany: MappingStore["getMany"], listener: StoreListener, giveUp: () => void) {
+function reporter(read: ReadValues, listener: StoreListener, giveUp: () => void) {
   const pending = new Set<string>();
   let busy = false;
 
@@ -62,7 +66,7 @@ function reporter(getMany: MappingStore["getMany"], listener: StoreListener, giv
     while (pending.size > 0) {
       const batch = [...pending].slice(0, batchSize);
       for (const nat4 of batch) pending.delete(nat4);
-      const values = await getMany(batch);
+      const values = await read(batch);
       batch.forEach((nat4, index) => {
         listener.changed(nat4, values[index]);
       });

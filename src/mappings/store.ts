@@ -10,6 +10,8 @@ export interface MappingStore {
   readonly name: string;
   /** Whether the store answered lately; never blocks. */
   connected(): boolean;
+  /** Why it cannot be used as it should now (away, or full and so only readable); undefined while all is well. */
+  problem(): string | undefined;
   get(nat4: string): Promise<string | undefined>;
   /** One round trip where the store allows it; the result has the order of the argument. */
   getMany(nat4s: readonly string[]): Promise<(string | undefined)[]>;

@@ -42,7 +42,7 @@ export function wantedDnsSockets(internal: readonly InterfaceFacts[], ipv6: bool
   ]);
 }
 
-/** Opens one; the caller closes the descriptor. Throws EG46_HOST_NETWORK, for one when another process has the port. */
+/** Opens one; the caller closes the descriptor. Throws EG46_DNS_LISTEN, for one when another process has the port. */
 export function openDnsSocket(wanted: DnsSocket): number {
   const [domain, type] = [
     wanted.family === 4 ? AF_INET : AF_INET6,
@@ -73,7 +73,7 @@ export function openDnsSocket(wanted: DnsSocket): number {
       cause instanceof Error && "code" in cause && cause.code === "EADDRINUSE"
         ? "another process has it"
         : cause;
-    throw new Eg46Error("EG46_HOST_NETWORK", `cannot serve DNS at ${what}: ${reason}`, { cause });
+    throw new Eg46Error("EG46_DNS_LISTEN", `cannot serve DNS at ${what}: ${reason}`, { cause });
   }
 }
 

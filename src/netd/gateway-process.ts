@@ -2,21 +2,28 @@ import { spawn } from "node:child_process";
 import { descriptorChannel, sendDescriptors } from "../dataplane/descriptor-passing.ts";
 import { close } from "../dataplane/syscalls.ts";
 import type { Tun } from "../dataplane/tun.ts";
-import { type Identity, unprivileged } from "./privileges.ts";
+import { createPassages } from "./passages.ts";
+import { gatewayUid, type Identity, unprivileged } from "./privileges.ts";
 import type { DnsSocket, HostFacts, ToGateway, ToNetd } from "./protocol.ts";
 
-/** Descriptor numbers in the gateway: 0–2 standard, 3 IPC, then these. */
+/** Descriptor numbers in the gateway: 0–2 standard, 3 IPC, then these, and passages behind the TUNs. */
 const channelFd = 4;
 const firstTunFd = 5;
-const stopWithinMs = 1000;
+/** It needs a fifth of that. The whole of netd has two seconds. */
+const stopWithinMs = 600;
+/** Modules are looked up along the passage, not where it leads. */
+const byPassage = ["--preserve-symlinks", "--preserve-symlinks-main"];
 
 export interface GatewayProcess {
   readonly pid: number | undefined;
   /** The descriptor numbers of this process for {@link HostFacts}. */
   readonly descriptors: Pick<HostFacts, "tuns" | "descriptorChannel">;
+  /** The store's folder as this process reaches it. */
+  readonly storeFolder: string | undefined;
   send(message: ToGateway): void;
   sendDnsSockets(sockets: ReadonlyMap<DnsSocket, number>): void;
-  /** Asks it to stop, kills it after a second; resolves once it is gone. */
+  kill(): void;
+  /** Asks it to stop, kills it if it doesn't; resolves once it is gone. */
   stop(): Promise<void>;
 }
 
@@ -26,23 +33,36 @@ export interface GatewayEvents {
   exit(reason: string): void;
 }
 
+export interface GatewayLaunch {
+  /** The gateway's main module. */
+  readonly main: string;
+  readonly identity: Identity;
+  readonly tuns: readonly Tun[];
+  /** Absolute path of an LMDB folder that is there. */
+  readonly storeFolder: string | undefined;
+}
+
 export function startGateway(
-  main: string,
-  identity: Identity,
-  tuns: readonly Tun[],
+  { main, identity, tuns, storeFolder }: GatewayLaunch,
   events: GatewayEvents,
 ): GatewayProcess {
+  const passages = createPassages(gatewayUid(identity), firstTunFd + tuns.length);
+  const [node, program] = [passages.to(process.execPath), passages.to(main)];
+  const store = storeFolder && passages.to(storeFolder);
   const [mine, theirs] = descriptorChannel();
-  const launch = unprivileged(identity, process.execPath, [main]);
+  const launch = unprivileged(identity, node, [...(program === main ? [] : byPassage), program]);
   const child = spawn(launch.command, launch.args, {
     // Standard output is for the ready line, which netd prints.
-    stdio: ["ignore", 2, 2, "ipc", theirs, ...tuns.map((tun) => tun.fd)],
+    stdio: ["ignore", 2, 2, "ipc", theirs, ...tuns.map((tun) => tun.fd), ...passages.descriptors],
+    // JSON has no bytes.
+    serialization: "advanced",
     // Out of the terminal's process group: Ctrl-C is netd's to handle.
     detached: true,
     ...(launch.uid === undefined ? {} : { uid: launch.uid }),
     ...(launch.gid === undefined ? {} : { gid: launch.gid }),
   });
   close(theirs);
+  passages.close();
 
   let over = false;
   const ended = new Promise<void>((resolve) => {
@@ -70,7 +90,9 @@ export function startGateway(
       tuns: tuns.map(({ name, uso }, worker) => ({ name, fd: firstTunFd + worker, uso })),
       descriptorChannel: channelFd,
     },
+    storeFolder: store,
     send,
+    kill: () => void child.kill("SIGKILL"),
     sendDnsSockets(sockets) {
       if (over) return;
       if (sockets.size > 0) sendDescriptors(mine, [...sockets.values()]);

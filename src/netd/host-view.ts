@@ -22,6 +22,10 @@ export interface Route {
   /** Prefix, or "default". */
   readonly to: string;
   readonly device: string;
+  /** Next hop. */
+  readonly via?: string;
+  /** Source address that the route itself prefers. */
+  readonly source?: string;
 }
 
 export interface IpAddrRow {
@@ -41,8 +45,10 @@ export interface IpRouteRow {
   readonly type?: string;
   readonly dst: string;
   readonly dev?: string;
+  readonly gateway?: string;
+  readonly prefsrc?: string;
   readonly protocol?: string;
-  readonly nexthops?: readonly { readonly dev?: string }[];
+  readonly nexthops?: readonly { readonly dev?: string; readonly gateway?: string }[];
 }
 
 /** False where the kernel has no IPv6 at all: then nothing of ours asks for it. */
@@ -72,10 +78,19 @@ export function toLink(row: IpAddrRow): Link {
 export function toRoutes(family: 4 | 6, rows: readonly IpRouteRow[]): Route[] {
   return rows
     .filter((row) => (row.type ?? "unicast") === "unicast" && row.protocol !== String(ourProtocol))
-    .flatMap((row) => {
-      const devices = [row.dev, ...(row.nexthops ?? []).map((hop) => hop.dev)].filter(
-        (dev) => dev !== undefined,
-      );
-      return devices.map((device) => ({ family, to: row.dst, device }));
-    });
+    .flatMap((row) =>
+      [row, ...(row.nexthops ?? [])].flatMap(({ dev, gateway }) =>
+        dev === undefined
+          ? []
+          : [
+              {
+                family,
+                to: row.dst,
+                device: dev,
+                ...(gateway === undefined ? {} : { via: gateway }),
+                ...(row.prefsrc === undefined ? {} : { source: row.prefsrc }),
+              },
+            ],
+      ),
+    );
 }

@@ -15,7 +15,13 @@ import { removeRuleset, tableName } from "./ruleset.ts";
 import { desiredState, type NetState } from "./state.ts";
 import { planSteps, type Step } from "./steps.ts";
 import { readSysctl } from "./sysctl.ts";
-import { chooseInterfaces, interfaceFacts, internalNetworks, type TopologyRequest } from "./topology.ts";
+import {
+  chooseInterfaces,
+  defaultSources,
+  interfaceFacts,
+  internalNetworks,
+  type TopologyRequest,
+} from "./topology.ts";
 import { openTuns } from "./tuns.ts";
 
 /** IP packets have no link header here: the largest that a TUN takes. */
@@ -74,6 +80,7 @@ export async function setUpNetwork(request: TopologyRequest, workers: number, lo
     internalNets: host().internalNets,
     internal: interfaceFacts(view, interfaces.internal),
     external: interfaceFacts(view, interfaces.external),
+    defaultSources: defaultSources(view, interfaces.external),
     automapPorts,
   });
 
@@ -187,11 +194,18 @@ function loopbackUp(view: HostView): Step[] {
   return up ? [] : [{ tool: "link", run: "link set dev lo up", undo: "link set dev lo down" }];
 }
 
+/**
+ * Up, and silent: the kernel's own router solicitations and multicast reports would be drops in the engine. A device
+ * that forwards has joined the routers' group at its creation, and would report that. A MTU too small for IPv6
+ * (RFC 8200 §5) takes IPv6 off the device; what comes back, multicast being off, joins nothing.
+ */
 function tunUp(name: string, ipv6: boolean): Step[] {
-  const undo = `link set dev ${name} down`;
-  // No link-local address: router solicitations and the like would be noise in the engine.
-  const quiet: Step[] = ipv6 ? [{ tool: "link", run: `link set dev ${name} addrgenmode none`, undo }] : [];
-  return [...quiet, { tool: "link", run: `link set dev ${name} mtu ${tunMtu} up`, undo }];
+  const quiet = ["multicast off mtu 1279", `mtu ${tunMtu}`, "addrgenmode none"];
+  return [...(ipv6 ? quiet : []), `mtu ${tunMtu} up`].map((setting) => ({
+    tool: "link",
+    run: `link set dev ${name} ${setting}`,
+    undo: `link set dev ${name} down`,
+  }));
 }
 
 function warnOfLocalAddresses(view: HostView, plan: NetworkPlan, log: Logger): void {

@@ -5,7 +5,7 @@ import { Eg46Error } from "../errors.ts";
 import { searchPath } from "./command.ts";
 
 /** Bits of the capability sets in /proc/self/status (linux/capability.h). */
-export const capabilityBit = { dac_read_search: 2, setgid: 6, setuid: 7, setpcap: 8, net_admin: 12 } as const;
+export const capabilityBit = { setgid: 6, setuid: 7, setpcap: 8, net_admin: 12 } as const;
 
 /** Throws EG46_PREREQUISITE with what is missing and how to mend it; changes nothing. */
 export function checkPrerequisites(): void {

@@ -1,6 +1,7 @@
 import { lchownSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Eg46Error } from "../errors.ts";
+import { allows } from "./passages.ts";
 import { findCommand, hasCapability, readCapabilities } from "./prerequisites.ts";
 
 /** `nobody`: owns nothing. */
@@ -40,26 +41,42 @@ export function isMapped(map: string, id: number): boolean {
 }
 
 /**
- * The command that starts the gateway without privileges: no new ones to be had, killed when netd dies, and at most
- * one capability, reading files regardless of their mode (TLS keys, CRs in root's folders), nothing to change any.
+ * The command that starts the gateway without privileges: no capability, none to be had later, killed when netd dies.
+ * Root of a user namespace keeps its id (there is no other), which is an ordinary user's outside.
  */
 export function unprivileged(identity: Identity, command: string, args: readonly string[]): Launch {
   const { id, setpriv, capabilities } = identity;
   if (setpriv === undefined) return { command, args, ...(id === undefined ? {} : { uid: id, gid: id }) };
-  const keep = hasCapability(capabilities, "setpcap") && hasCapability(capabilities, "dac_read_search");
-  const set = keep ? "-all,+dac_read_search" : "-all";
   const flags = [
     ...["--no-new-privs", "--pdeathsig", "KILL"],
     ...(id === undefined ? [] : ["--reuid", String(id), "--regid", String(id), "--clear-groups"]),
-    ...[`--inh-caps=${set}`, `--ambient-caps=${set}`],
-    ...(hasCapability(capabilities, "setpcap") ? [`--bounding-set=${set}`] : []),
+    ...["--inh-caps=-all", "--ambient-caps=-all"],
+    ...(hasCapability(capabilities, "setpcap") ? ["--bounding-set=-all"] : []),
   ];
   return { command: setpriv, args: [...flags, "--", command, ...args] };
 }
 
 /**
- * Creates an LMDB folder, its parents too, and hands it and its files to the gateway's user. Throws EG46_USAGE for a
- * folder that holds anything else: it would be given away.
+ * Throws EG46_PREREQUISITE when the program itself is closed to the gateway's user; no passage leads into `root`, the
+ * folder of package.json, unless that may be searched.
+ */
+export function checkProgram(root: string, main: string, uid: number): void {
+  const closed = [root, main].find((path, index) => !allows(path, uid, index === 0 ? 1 : 4));
+  if (closed === undefined) return;
+  throw new Eg46Error(
+    "EG46_PREREQUISITE",
+    `${closed} is closed to uid ${uid}, as which the gateway runs; 'chmod -R go+rX ${root}' opens the program`,
+  );
+}
+
+/** As whom files see the gateway. */
+export function gatewayUid({ id }: Identity): number {
+  return id ?? process.getuid?.() ?? 0;
+}
+
+/**
+ * Creates an LMDB folder, its parents too, and hands it and its files to the gateway's user. Throws
+ * EG46_STORE_FOLDER, also for a folder that holds anything else: it would be given away.
  */
 export function prepareStoreFolder(path: string, id: number | undefined): void {
   try {
@@ -68,15 +85,21 @@ export function prepareStoreFolder(path: string, id: number | undefined): void {
     const names = readdirSync(path);
     const foreign = names.find((name) => !/\.mdb(-lock)?$/.test(name));
     if (foreign !== undefined)
-      throw new Eg46Error("EG46_USAGE", `--store lmdb:${path} is no mapping store: it holds '${foreign}'`);
+      throw new Eg46Error(
+        "EG46_STORE_FOLDER",
+        `--store lmdb:${path} is no mapping store: the folder holds '${foreign}'`,
+      );
     if (id === undefined) return;
     for (const entry of [path, ...names.map((name) => join(path, name))]) lchownSync(entry, id, id);
   } catch (cause) {
     if (cause instanceof Eg46Error) throw cause;
-    throw new Eg46Error(
-      "EG46_PREREQUISITE",
-      `--store lmdb:${path} cannot be created: ${(cause as Error).message}`,
-      { cause },
-    );
+    throw new Eg46Error("EG46_STORE_FOLDER", `--store lmdb:${path} ${folderProblem(cause)}`, { cause });
   }
+}
+
+function folderProblem(cause: unknown): string {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  if (code === "EEXIST" || code === "ENOTDIR") return "is a file, or lies below one; the store is a folder";
+  if (code === "EROFS") return "is on a file system that is mounted read-only";
+  return `cannot be made or given to the gateway's user: ${message}`;
 }

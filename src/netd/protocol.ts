@@ -1,3 +1,7 @@
+import type { Snapshot } from "../config/observe.ts";
+import type { ErrorCode } from "../errors.ts";
+import type { Certificates } from "../mappings/certificates.ts";
+
 /**
  * What netd (privileged) and the gateway (unprivileged) say to each other over the IPC channel of the spawn.
  * The gateway inherits one TUN descriptor per worker and the descriptor channel; both are named in {@link HostFacts}.
@@ -11,6 +15,8 @@ export interface HostFacts {
   readonly internalNets: readonly string[];
   readonly internal: readonly InterfaceFacts[];
   readonly external: readonly InterfaceFacts[];
+  /** The host's own sources towards the default routes of the external interfaces, in the kernel's order. */
+  readonly defaultSources: readonly string[];
   /** Ports that automap may use: no socket of the host, not its ephemeral range. Inclusive. Absent: there are none. */
   readonly automapPorts?: readonly [first: number, last: number] | undefined;
   /** Where the descriptors of `dns-sockets` messages arrive (`receiveDescriptors` of src/dataplane/descriptor-passing.ts). */
@@ -55,9 +61,25 @@ export interface AutomapRoute {
   readonly ports: readonly [first: number, last: number];
 }
 
+/** What only netd may read: the gateway's user has no access to files but its own. */
+export interface FileContents {
+  /** Of `files`. */
+  readonly config: Snapshot;
+  readonly certificates: Certificates;
+}
+
 export type ToGateway =
-  | { readonly type: "start"; readonly facts: HostFacts; readonly options: GatewayOptions }
+  | {
+      readonly type: "start";
+      readonly facts: HostFacts;
+      readonly options: GatewayOptions;
+      readonly contents: FileContents;
+    }
   | { readonly type: "facts"; readonly facts: HostFacts }
+  /** A settled change of the files. */
+  | { readonly type: "config"; readonly snapshot: Snapshot }
+  /** To be answered by 'pong' while packets and DNS can be served. */
+  | { readonly type: "ping" }
   /**
    * The whole set of DNS sockets, replacing the set before: open these, then close the old ones. When it isn't empty,
    * one message with as many descriptors in the same order already waits in the descriptor channel. Sent before the
@@ -65,11 +87,19 @@ export type ToGateway =
    */
   | { readonly type: "dns-sockets"; readonly sockets: readonly DnsSocket[] }
   /** Answer to a plan; `error` is the text of the step that failed (earlier steps of the plan are undone). */
-  | { readonly type: "planned"; readonly id: number; readonly error?: string }
+  | {
+      readonly type: "planned";
+      readonly id: number;
+      readonly error?: string;
+      readonly code?: ErrorCode | undefined;
+    }
   | { readonly type: "stop" };
 
 export type ToNetd =
   | { readonly type: "plan"; readonly id: number; readonly plan: NetworkPlan }
+  | { readonly type: "pong" }
+  /** What it is doing from now on, for the log of a sudden death: 'opening the store lmdb:…'. */
+  | { readonly type: "phase"; readonly phase: string }
   /** Packets and DNS are served. */
   | { readonly type: "ready"; readonly line: string }
   /**
@@ -81,7 +111,10 @@ export type ToNetd =
 /** `egress46 run` options after validation; everything the gateway process needs to know. */
 export interface GatewayOptions {
   readonly files: readonly string[];
+  /** As the operator wrote it. */
   readonly store: string;
+  /** Where the gateway finds an LMDB folder that its user could not walk to. */
+  readonly storeFolder?: string | undefined;
   readonly redisCert?: string | undefined;
   readonly redisKey?: string | undefined;
   readonly redisCa?: string | undefined;

@@ -17,7 +17,10 @@ export function ruleset(host: Host, plan: NetworkPlan): string {
     chain(
       "automap",
       "prerouting priority raw",
-      plan.automap.flatMap((route) => automap(host, route)),
+      plan.automap.flatMap((route) => [
+        ...(plan.workers === 1 ? [fragments(host, route)] : []),
+        ...automap(host, route),
+      ]),
     ),
     chain("workers", "prerouting priority mangle", plan.workers > 1 ? spread(host, plan) : []),
   ];
@@ -92,6 +95,19 @@ function automap(host: Host, route: AutomapRoute): string[] {
     `${match} ${errors} @th,${protocolAt},8 { 6, 17 } @th,${portAt},16 ${ports} ${to}`,
     `${match} ${errors} @th,${protocolAt},8 ${echo} @th,${portAt + 32},16 ${ports} ${to}`,
   ];
+}
+
+/**
+ * Only the first fragment of a packet has ports, and the engine must see them all: those that are the host's own come
+ * back. Which of several workers the later ones belong to can't be told.
+ */
+function fragments(host: Host, { address, alias }: AutomapRoute): string {
+  const { family } = parseCidr(address);
+  const [ip, fragment, protocols] =
+    family === 4
+      ? ["ip", "ip frag-off & 0x3fff != 0", "{ tcp, udp, icmp }"]
+      : ["ip6", "exthdr frag exists", "{ tcp, udp, ipv6-icmp }"];
+  return `iifname ${names(host.external)} ${ip} daddr ${address} ${fragment} meta l4proto ${protocols} ${ip} daddr set ${alias} accept`;
 }
 
 /** A Pod stays on its worker, whatever its flows. */

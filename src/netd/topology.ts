@@ -1,6 +1,6 @@
 import { cidrContains, formatCidr, parseCidr } from "../addresses.ts";
 import { Eg46Error } from "../errors.ts";
-import type { HostView, Link } from "./host-view.ts";
+import type { HostView, Link, Route } from "./host-view.ts";
 import type { InterfaceFacts } from "./protocol.ts";
 
 export interface TopologyRequest {
@@ -16,7 +16,7 @@ export interface Interfaces {
 
 const example = "egress46 run -f egress.yaml --internal eth1 --external eth0";
 
-/** The interfaces that the command line names, or those that the routing table suggests. Throws EG46_USAGE. */
+/** The interfaces that the command line names, or those that the routing table suggests. Throws EG46_USAGE or EG46_INTERFACE. */
 export function chooseInterfaces(view: HostView, request: TopologyRequest): Interfaces {
   if (request.internal.length === 0 && request.internalNets.length === 0)
     throw new Eg46Error(
@@ -41,7 +41,7 @@ export function chooseInterfaces(view: HostView, request: TopologyRequest): Inte
     if (!view.links.some((link) => link.name === name)) {
       const known = view.links.map((link) => link.name).join(", ");
       throw new Eg46Error(
-        "EG46_PREREQUISITE",
+        "EG46_INTERFACE",
         `there is no interface '${name}' in this network namespace (there are: ${known})`,
       );
     }
@@ -74,6 +74,21 @@ export function interfaceFacts(view: HostView, names: readonly string[]): Interf
     .map((name) => view.links.find((link) => link.name === name))
     .filter((link): link is Link => link !== undefined)
     .map(({ name, mtu, addresses }) => ({ name, mtu, addresses }));
+}
+
+/** The sources that the host itself takes on its default routes by these interfaces, best route first. */
+export function defaultSources(view: HostView, external: readonly string[]): string[] {
+  const sources = view.routes
+    .filter((route) => route.to === "default" && external.includes(route.device))
+    .map((route) => route.source ?? neighbourOf(view, route));
+  return unique(sources.filter((source) => source !== undefined));
+}
+
+/** Our address on the link of the route's next hop. */
+function neighbourOf(view: HostView, { device, via }: Route): string | undefined {
+  const addresses = view.links.find((link) => link.name === device)?.addresses ?? [];
+  const near = addresses.find((address) => via !== undefined && cidrContains(parseCidr(address), via));
+  return near?.split("/")[0];
 }
 
 function defaultDevices(view: HostView): string[] {

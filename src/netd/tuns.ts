@@ -25,11 +25,14 @@ async function openWhenFree(name: string): Promise<Tun> {
     } catch (cause) {
       const code = (cause as NodeJS.ErrnoException).code;
       if (code === "EBUSY" && Date.now() < until) continue;
-      const text =
-        code === "EBUSY"
-          ? `another gateway runs in this network namespace: it holds ${name}`
-          : `cannot create ${name}: ${(cause as Error).message}`;
-      throw new Eg46Error("EG46_PREREQUISITE", text, { cause });
+      if (code === "EBUSY")
+        throw new Eg46Error(
+          "EG46_ALREADY_RUNNING",
+          `another gateway runs in this network namespace: it holds ${name}`,
+        );
+      throw new Eg46Error("EG46_PREREQUISITE", `cannot create ${name}: ${(cause as Error).message}`, {
+        cause,
+      });
     }
   }
 }

@@ -13,6 +13,8 @@ export interface PacketToWrite {
 }
 
 export interface CaptureWriter {
+  /** Of the file. */
+  readonly linkType: number;
   /** Wait for it before the next. Throws EG46_CAPTURE_INVALID when the file cannot be written. */
   write(packet: PacketToWrite): Promise<void>;
   close(): Promise<void>;
@@ -47,6 +49,7 @@ export async function createCaptureWriter(
   }
 
   return {
+    linkType,
     async write({ timestampNs, linkHeader, ip }) {
       const record = encoder.packet(timestampNs, linkHeaderFor(linkType, ip, linkHeader), ip);
       waiting.push(record);

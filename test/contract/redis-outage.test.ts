@@ -1,12 +1,17 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { networkInterfaces, tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { readCertificates } from "../../src/mappings/certificates.ts";
 import { encodeValue, keyOf } from "../../src/mappings/codec.ts";
 import { openStore } from "../../src/mappings/open.ts";
 import type { MappingStore } from "../../src/mappings/store.ts";
-import { needs } from "../support/exec.ts";
-import { quiet, redisLab, type StoreLab, until } from "../support/mapping-stores.ts";
-import { startRedis } from "../support/redis.ts";
+import { execute, needs } from "../support/exec.ts";
+import { quiet, recorded, redisLab, type StoreLab, until } from "../support/mapping-stores.ts";
+import { makeCertificates, startRedis } from "../support/redis.ts";
 
 const value = encodeValue("2001:db8::1");
 
@@ -106,8 +111,9 @@ describe("redis store: outages", needs("redis-server", "openssl"), () => {
     await until("resync", () => resyncs > before);
   });
 
-  test("a key of another type occupies its address", async () => {
+  test("a key of another type occupies its address, and the watch tells of it", async () => {
     await place.redis?.cli("LPUSH", keyOf("10.0.1.3"), "x");
+    assert.ok((await until("seen", () => seen.get("10.0.1.3") === "(not a string)")) < 1000);
     assert.equal(await store.claim("10.0.1.3", value), false);
     assert.equal(await store.get("10.0.1.3"), "(not a string)");
     const all = new Map<string, string>();
@@ -199,6 +205,105 @@ describe("redis store: getting in", needs("redis-server", "openssl"), () => {
     }
   });
 
+  test("an outage is logged twice, whatever fails meanwhile: the reason, the return", async () => {
+    const redis = await startRedis();
+    const { log, lines } = recorded();
+    const store = await openStore({ spec: redis.url, log });
+    try {
+      await until("connected", () => store.connected());
+      assert.equal(store.problem(), undefined);
+      await redis.kill();
+      await until("refused", () => /ECONNREFUSED/.test(store.problem() ?? ""));
+      for (let index = 0; index < 3; index++) await rejectsSoon(store.get("10.0.0.1"));
+      await redis.restart();
+      await until("connected", () => store.connected());
+      assert.equal(lines.length, 2, JSON.stringify(lines));
+      assert.match(
+        lines[0]!,
+        /^mapping store redis:\/\/127\.0\.0\.1:\d+ is away: the connection was closed$/,
+      );
+      assert.match(lines[1]!, /^mapping store redis:\/\/127\.0\.0\.1:\d+ is back after \d+ s$/);
+    } finally {
+      await store.close();
+      await redis.stop();
+    }
+  });
+
+  const outward = Object.values(networkInterfaces())
+    .flatMap((addresses) => addresses ?? [])
+    .find(({ family, internal }) => family === "IPv4" && !internal)?.address;
+  const refusals: Record<
+    string,
+    { redis: Parameters<typeof startRedis>[0]; spec: (url: string) => string; ca?: boolean; reason: RegExp }
+  > = {
+    "a server in protected mode": {
+      redis: { config: ["bind 0.0.0.0", "protected-mode yes"] },
+      spec: (url) => url.replace("127.0.0.1", outward ?? ""),
+      reason: /: DENIED Redis is running in protected mode/,
+    },
+    "redis:// where TLS is spoken": {
+      redis: { tls: true },
+      spec: (url) => url.replace("rediss", "redis"),
+      reason: /without a word \(perhaps it expects TLS: rediss:\/\/\)/,
+    },
+    "rediss:// where it is not": {
+      redis: {},
+      spec: (url) => url.replace("redis", "rediss"),
+      reason: /waits for the TLS handshake \(perhaps the server expects redis:\/\/\)/,
+    },
+    "no client certificate": {
+      redis: { tls: true },
+      spec: (url) => url,
+      ca: true,
+      reason: /TLS: .*certificate required \(--redis-cert and --redis-key are not given\)/,
+    },
+    "no password": {
+      redis: { config: ["requirepass secret"] },
+      spec: (url) => url,
+      reason: /NOAUTH/,
+    },
+  };
+  for (const [name, { redis: options, spec, ca, reason }] of Object.entries(refusals))
+    test(`${name}: call, status and log say why`, {
+      skip: name.includes("protected") && outward === undefined && "no address but loopback's",
+    }, async () => {
+      const redis = await startRedis(options);
+      const { log, lines } = recorded();
+      const files = ca ? { redisCa: redis.certificates!.ca } : {};
+      const store = await openStore({ spec: spec(redis.url), ...files, log });
+      try {
+        await assert.rejects(store.get("10.0.0.1"), { code: "EG46_STORE_UNAVAILABLE", message: reason });
+        await until("the reason", () => lines.length > 0 && reason.test(`: ${store.problem()}`));
+        assert.equal(lines.length, 1);
+        assert.match(lines[0]!, reason);
+      } finally {
+        await store.close();
+        await redis.stop();
+      }
+    });
+
+  test("a password that the server does not want: one line in the log, none of ioredis' own", async (t) => {
+    const redis = await startRedis();
+    const { log, lines } = recorded();
+    const printed = t.mock.method(console, "warn", () => {});
+    const store = await openStore({ spec: redis.url.replace("//", "//:needless@"), log });
+    const watching = new AbortController();
+    let resyncs = 0;
+    const watch = store.watch({ changed() {}, resync: () => void resyncs++ }, watching.signal);
+    try {
+      assert.equal(await store.claim("10.0.0.1", value), true);
+      await until("watch in place", () => resyncs === 1);
+      assert.equal(lines.length, 1);
+      assert.match(lines[0]!, /wants no password/);
+      assert.equal(printed.mock.callCount(), 0);
+    } finally {
+      watching.abort();
+      await watch;
+      await store.close();
+      await redis.stop();
+    }
+  });
+
   const bad: Record<string, Parameters<typeof openStore>[0]["spec"]> = {
     "another scheme": "http://127.0.0.1/",
     "no scheme": "somewhere",
@@ -226,4 +331,60 @@ describe("redis store: getting in", needs("redis-server", "openssl"), () => {
   for (const [name, options] of Object.entries(files))
     test(`${name} is a usage error`, () =>
       assert.rejects(openStore({ ...options, log: quiet }), { code: "EG46_USAGE" }));
+
+  describe("certificates", () => {
+    let dir: string;
+    let made: Awaited<ReturnType<typeof makeCertificates>>;
+    before(async () => {
+      dir = mkdtempSync(join(tmpdir(), "egress46-certificates-"));
+      made = await makeCertificates(dir);
+    });
+    after(() => rmSync(dir, { recursive: true, force: true }));
+
+    test("their contents do as well as their paths", async () => {
+      const redis = await startRedis({ tls: true });
+      const { ca, client } = redis.certificates!;
+      const certificates = readCertificates({ redisCa: ca, redisCert: client.cert, redisKey: client.key });
+      const store = await openStore({ spec: redis.url, certificates, log: quiet });
+      try {
+        assert.equal(await store.claim("10.0.0.1", value), true);
+      } finally {
+        await store.close();
+        await redis.stop();
+      }
+    });
+
+    const wrong: Record<string, { flags: () => string[]; text: RegExp }> = {
+      "a key of another certificate": {
+        flags: () => ["--redis-cert", made.client.cert, "--redis-key", made.server.key],
+        text: /--redis-key is not the key of the certificate/,
+      },
+      "a certificate that is a key": {
+        flags: () => ["--redis-cert", made.client.key, "--redis-key", made.client.key],
+        text: /--redis-cert holds no certificate/,
+      },
+      "a key that is a certificate": {
+        flags: () => ["--redis-cert", made.client.cert, "--redis-key", made.client.cert],
+        text: /--redis-key holds no private key/,
+      },
+      "an authority that is nothing": {
+        flags: () => ["--redis-ca", "/dev/null"],
+        text: /--redis-ca holds no certificate/,
+      },
+      "a file that is not there": {
+        flags: () => ["--redis-ca", "/nowhere/ca.crt"],
+        text: /--redis-ca: ENOENT.*\/nowhere\/ca\.crt/,
+      },
+    };
+    for (const [name, { flags, text }] of Object.entries(wrong))
+      test(`run with ${name} exits 2 before it does anything`, async () => {
+        const main = fileURLToPath(new URL("../../src/main.js", import.meta.url));
+        const args = ["run", "-f", "/nowhere", "--internal-net", "10.0.0.0/8", "--store", "rediss://h"];
+        const { code, stdout, stderr } = await execute([process.execPath, main, ...args, ...flags()]);
+        assert.equal(code, 2, stderr);
+        assert.equal(stdout, "");
+        assert.match(stderr, text);
+        assert.match(stderr, /^EG46_USAGE: /);
+      });
+  });
 });

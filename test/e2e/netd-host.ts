@@ -2,7 +2,7 @@
  * Two programs for netd.test.ts. With options as its argument it is netd itself, running in the current network
  * namespace; started by that netd it is a small real gateway: it sends the plan out of its first -f FILE (JSON), reads
  * the TUN, serves DNS, and writes what it sees as JSON lines to FILE.log. A line in FILE.echo, if there, is a packet
- * (hex, with its virtio header) that it writes to the TUN.
+ * (hex, with its virtio header) that it writes to the TUN; FILE.die makes it die at its start.
  */
 import dgram from "node:dgram";
 import { appendFileSync, existsSync, readFileSync, rmSync } from "node:fs";
@@ -83,6 +83,11 @@ function beGateway(): void {
     if (message.type === "start") {
       facts = message.facts;
       file = message.options.files[0]!;
+      if (existsSync(`${file}.die`)) {
+        tell({ type: "phase", phase: readFileSync(`${file}.die`, "utf8") });
+        rmSync(`${file}.die`);
+        process.kill(process.pid, "SIGKILL");
+      }
       note({ start: facts, uid: process.getuid?.(), status: readFileSync("/proc/self/status", "utf8") });
       tell({ type: "plan", id: 1, plan: readPlan() });
       let planText = readFileSync(file, "utf8");
@@ -94,7 +99,8 @@ function beGateway(): void {
         planText = text;
         tell({ type: "plan", id: ++id, plan: JSON.parse(text) as NetworkPlan });
       }, 20);
-    } else if (message.type === "facts") note({ facts: message.facts });
+    } else if (message.type === "ping") tell({ type: "pong" });
+    else if (message.type === "facts") note({ facts: message.facts });
     else if (message.type === "dns-sockets") serve(message.sockets);
     else if (message.type === "planned") {
       note({ planned: message.id, error: message.error });

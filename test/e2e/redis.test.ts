@@ -84,6 +84,9 @@ test("entries made by hand in Redis (TLS, client certificates)", tools, async (t
   await t.test("`egress46 mappings ls` shows both addresses a line", async () => {
     const args = ["mappings", "ls", "--store", redis.url];
     const flags = ["--redis-cert", client.cert, "--redis-key", client.key, "--redis-ca", ca];
-    assert.match(await lab.command(...args, ...flags), /^10\.244\.50\.\d+ +2001:db8:46::80$/m);
+    const listed = await lab.command(...args, ...flags);
+    assert.match(listed, /^10\.244\.50\.\d+ +2001:db8:46::80$/m);
+    // Unnamed, it is the running gateway's store.
+    assert.equal(await lab.command("mappings", "ls"), listed);
   });
 });

@@ -70,13 +70,20 @@ export function only(lab: Lab, packet: Uint8Array | PacketInput, nowMs = 0): Uin
   return result.outputs[0]!;
 }
 
-/** Opens a session (TCP: by SYN and its answer) → its outer port. */
-export function openFlow(lab: Lab, flow: Flow, protocol: Protocol, port: number, nowMs = 0): number {
+/** Opens a session (TCP: by SYN and its answer, which comes in by `arriving`) → its outer port. */
+export function openFlow(
+  lab: Lab,
+  flow: Flow,
+  protocol: Protocol,
+  port: number,
+  nowMs = 0,
+  arriving = flow,
+): number {
   const opened = decode(only(lab, fromPod(flow, protocol, port, { tcpFlags: SYN }), nowMs));
   assert.equal(opened.source, flow.snat);
   assert.equal(opened.destination, flow.remote);
   if (protocol === "tcp")
-    only(lab, fromRemote(flow, protocol, opened.sourcePort, { tcpFlags: SYN | 16 }), nowMs);
+    only(lab, fromRemote(arriving, protocol, opened.sourcePort, { tcpFlags: SYN | 16 }), nowMs);
   return opened.sourcePort;
 }
 

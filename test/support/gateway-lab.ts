@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync } from "node:fs";
 import type { TestContext } from "node:test";
 import {
   buildTopology,
@@ -102,6 +103,24 @@ spec:
   dualStackEnabled: true
   egressSnatpool: ""
 `;
+
+/** The gateway process of a netd. */
+export function childOf(netd: number): number {
+  const threads = readdirSync(`/proc/${netd}/task`);
+  const children = threads.flatMap((thread) =>
+    readFileSync(`/proc/${netd}/task/${thread}/children`, "utf8")
+      .trim()
+      .split(/\s+/)
+      .filter(Boolean)
+      .map(Number),
+  );
+  // Now and then netd runs `ip` or `nft`, too.
+  const child = children.find((pid) =>
+    readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("gateway/main.js"),
+  );
+  if (child === undefined) throw new Error(`netd ${netd} has no gateway process`);
+  return child;
+}
 
 /** Polls until the condition holds; fails after \`withinMs\`. */
 export async function eventually(

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pino } from "pino";
 import { createLogger } from "../../src/log.ts";
 import { openStore } from "../../src/mappings/open.ts";
 import type { MappingStore } from "../../src/mappings/store.ts";
@@ -21,6 +22,13 @@ export interface StoreLab {
 }
 
 export const quiet = createLogger("silent");
+
+/** A log whose messages can be looked at. */
+export function recorded() {
+  const lines: string[] = [];
+  const log = pino({ level: "info" }, { write: (line: string) => void lines.push(JSON.parse(line).msg) });
+  return { log, lines };
+}
 
 export async function lmdbLab(): Promise<StoreLab> {
   const dir = mkdtempSync(join(tmpdir(), "egress46-lmdb-"));

@@ -86,7 +86,9 @@ describe("mappings on LMDB", () => {
       malformed: 1,
       poolSize: 254,
       poolUsed: 1,
+      poolNote: undefined,
       storeConnected: true,
+      storeProblem: undefined,
       store: store.name,
     });
     assert.deepEqual(mappings.list(), [
@@ -165,16 +167,34 @@ describe("mappings on LMDB", () => {
     assert.equal(mapped.kind === "mapped" && sink.held.get(mapped.nat4), "2001:db8::99");
   });
 
-  test("a smaller pool keeps what was handed out; without a pool only known hosts are mapped", async () => {
+  test("another subnet: exhausted, the old addresses go on; without a pool only known hosts are mapped", async () => {
     const known = await mappings.mapHost("2001:db8::1");
     mappings.setPool({ subnet: "10.10.0.0/30", reserved: 1 });
-    assert.deepEqual(await mappings.mapHost("2001:db8::1"), known);
     assert.deepEqual(await mappings.mapHost("2001:db8::51"), { kind: "mapped", nat4: "10.10.0.2" });
     assert.deepEqual(await mappings.mapHost("2001:db8::52"), { kind: "exhausted" });
+    assert.deepEqual(await mappings.mapHost("2001:db8::1"), known);
+    assert.match(mappings.status().poolNote ?? "", /10\.10\.0\.0\/30 is exhausted: .*\(1 of 1 addresses\)/);
     mappings.setPool(undefined);
     assert.deepEqual(await mappings.mapHost("2001:db8::1"), known);
     assert.deepEqual(await mappings.mapHost("2001:db8::53"), { kind: "exhausted" });
     assert.throws(() => mappings.setPool({ subnet: "rubbish", reserved: 0 }), TypeError);
+  });
+
+  test("another subnet: made by DNS46, a host moves there and keeps its old address; made by hand, it stays", async () => {
+    mappings.setPool({ subnet: "10.12.0.0/24", reserved: 10 });
+    const old = await mappings.mapHost("2001:db8::80");
+    // Reserved: not one of the host's candidates, so somebody chose it.
+    await store.claim("10.12.0.5", encodeValue("2001:db8::81"));
+    await until("by hand", () => sink.held.has("10.12.0.5"));
+    mappings.setPool({ subnet: "10.13.0.0/24", reserved: 10 });
+    const moved = await mappings.mapHost("2001:db8::80");
+    assert.ok(moved.kind === "mapped" && moved.nat4.startsWith("10.13.0."));
+    assert.deepEqual(await mappings.mapHost("2001:db8::80"), moved);
+    assert.equal(sink.held.get(old.kind === "mapped" ? old.nat4 : ""), "2001:db8::80");
+    assert.deepEqual(await mappings.mapHost("2001:db8::81"), { kind: "mapped", nat4: "10.12.0.5" });
+    assert.deepEqual(await mappings.mapHost("2002::10:20:2:206"), { kind: "mapped", nat4: outside });
+    mappings.setPool({ subnet: "10.12.0.0/24", reserved: 10 });
+    assert.deepEqual(await mappings.mapHost("2001:db8::80"), old);
   });
 
   test("an answer that is out of date before it is installed is asked for again", async () => {

@@ -22,6 +22,8 @@ if (offsetof<Vnet>() != 12) ERROR("Vnet must be 12 bytes");
 export const VNET_HEADER: u32 = 12;
 /** The checksum field holds the pseudo-header sum; whoever sends the packet completes it. */
 export const VNET_NEEDS_CHECKSUM: u32 = 1;
+/** The device has verified the checksum. */
+export const VNET_CHECKSUM_VALID: u32 = 2;
 export const GSO_NONE: u32 = 0;
 export const GSO_TCP4: u32 = 1;
 export const GSO_TCP6: u32 = 4;

@@ -27,6 +27,7 @@ test("metrics: every family reads the view", async () => {
     "egress46_dns46_pool_size 254",
     "egress46_dns46_pool_used 5",
     "egress46_store_connected 1",
+    "egress46_store_writable 1",
     "egress46_dns_questions_total 12",
     "egress46_dns_synthesized_total 6",
     'egress46_dns_responses_total{rcode="NOERROR"} 10',

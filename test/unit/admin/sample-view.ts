@@ -32,6 +32,7 @@ export function sampleView(replaced: Partial<GatewayView> = {}): GatewayView {
       storeConnected: true,
       store: "lmdb:/var/lib/egress46",
     }),
+    store: () => ({ spec: "lmdb:/var/lib/egress46", credentials: false }),
     async *listMappings() {
       yield {
         nat4: "10.244.50.1",

@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { test } from "node:test";
 import { createAdmin } from "../../../src/admin/server.ts";
 import type { GatewayView, ListedMapping } from "../../../src/admin/view.ts";
-import { Eg46Error } from "../../../src/errors.ts";
+import { Eg46Error, errorCatalog } from "../../../src/errors.ts";
 import { createLogger } from "../../../src/log.ts";
 import { version } from "../../../src/version.ts";
 import { sampleView } from "./sample-view.ts";
@@ -60,7 +60,7 @@ const responses: readonly { name: string; path: string; view?: Partial<GatewayVi
     view: { async *listMappings() { throw storeDown; } },
     body: {
       code: "EG46_STORE_UNAVAILABLE", message: "redis://store:6379 does not answer",
-      remedy: "Check the --store URL, certificates and the server; the gateway reconnects by itself.",
+      remedy: errorCatalog.EG46_STORE_UNAVAILABLE.remedy,
     },
   },
   {

@@ -4,9 +4,10 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { suite, type TestContext, test } from "node:test";
-import { type Loaded, loadFiles, watchFiles } from "../../../src/config/files.ts";
-import { maxFileBytes } from "../../../src/config/observe.ts";
+import { type Loaded, loadFiles, watchConfig, watchFiles } from "../../../src/config/files.ts";
+import { maxFileBytes, type Snapshot } from "../../../src/config/observe.ts";
 import { formatProblem } from "../../../src/config/problem.ts";
+import type { ConfigSource } from "../../../src/config/source.ts";
 import { Eg46Error } from "../../../src/errors.ts";
 import { yamlOf } from "../../support/resources.ts";
 
@@ -114,9 +115,37 @@ suite("loadFiles", () => {
     const loaded = await loadFiles([dir]);
     assert.deepEqual(names(loaded), ["right"]);
     assert.deepEqual(problems(loaded), [
-      `${dir}/binary.yaml:1: is not UTF-8 text`,
-      `${dir}/large.yaml:1: is larger than ${maxFileBytes} bytes`,
+      `${dir}/binary.yaml: is not UTF-8 text`,
+      `${dir}/large.yaml: is larger than ${maxFileBytes} bytes`,
     ]);
+  });
+});
+
+suite("another ConfigSource", () => {
+  test("snapshots that are copies: what did not change keeps its state, what broke what it said", async () => {
+    let tell = (_: Snapshot) => {};
+    const snapshot = (a: string, b: string): Snapshot =>
+      new Map([
+        ["/f/a.yaml", { root: "/f", bytes: Buffer.from(a) }],
+        ["/f/b.yaml", { root: "/f", bytes: Buffer.from(b) }],
+      ]);
+    const source: ConfigSource = {
+      async start(listener) {
+        tell = listener;
+        return snapshot(egress("a"), egress("b"));
+      },
+    };
+    const seen: Loaded[] = [];
+    seen.push(await watchConfig(source, (loaded) => seen.push(loaded), new AbortController().signal));
+    tell(snapshot("kind: [", egress("b")));
+    tell(snapshot("kind: [", egress("c")));
+    assert.deepEqual(seen.map(names), [
+      ["a", "b"],
+      ["a", "b"],
+      ["a", "c"],
+    ]);
+    assert.deepEqual(problems(seen[2]!), problems(seen[1]!));
+    assert.match(problems(seen[2]!).join(), /a\.yaml: what this file said before stays in force/);
   });
 });
 
@@ -135,8 +164,8 @@ suite("watchFiles", () => {
     const gone = await watch.until("deletion", ({ problems }) => problems.length > 0);
     assert.deepEqual(names(gone), ["three"]);
     assert.deepEqual(problems(gone), [
-      `${file}:1: does not exist`,
-      `${file}:1: what this file said before stays in force`,
+      `${file}: does not exist`,
+      `${file}: what this file said before stays in force`,
     ]);
     writeFileSync(file, egress("four"));
     const back = await watch.until("return", (loaded) => names(loaded).join() === "four");
@@ -160,7 +189,7 @@ suite("watchFiles", () => {
     const watch = await watching(t, dir);
     renameSync(dir, `${dir}-away`);
     const away = await watch.until("unmount", ({ problems }) => problems.length > 0);
-    assert.deepEqual([names(away), problems(away)], [["a"], [`${dir}:1: does not exist`]]);
+    assert.deepEqual([names(away), problems(away)], [["a"], [`${dir}: does not exist`]]);
     renameSync(`${dir}-away`, dir);
     const back = await watch.until("mount", ({ problems }) => problems.length === 0);
     assert.deepEqual(names(back), ["a"]);

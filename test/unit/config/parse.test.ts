@@ -132,6 +132,12 @@ const cases: [name: string, text: string, ...problems: string[]][] = [
     "f.yaml:7: specs: unknown field; the nearest known one is spec",
   ],
   [
+    "unknown field that is like no other",
+    `${egress}  vlans:\n    foo: 1\nfoo: 2\n`,
+    "f.yaml:8: foo: unknown field; known ones at the top are apiVersion, kind, metadata, spec, status",
+    "f.yaml:7: spec.vlans.foo: unknown field; known ones of spec.vlans are vlanList, disableListedVlans",
+  ],
+  [
     "YAML 1.1 boolean",
     `${egress}  dualStackEnabled: yes\n`,
     `f.yaml:6: spec.dualStackEnabled: expected true or false, got "yes"`,

@@ -77,14 +77,25 @@ describe("DNS listeners", () => {
     socket.destroy();
   });
 
-  test("TCP: empty and nonsensical messages leave the connection usable", async () => {
+  test("TCP: a nonsensical message leaves the connection usable", async () => {
     const socket = dial();
-    socket.write(
-      Buffer.concat([frame(Buffer.alloc(0)), frame(Buffer.alloc(11)), frame(Buffer.alloc(40, 0xff))]),
-    );
+    socket.write(frame(Buffer.alloc(40, 0xff)));
     socket.write(frame(question(9)));
     assert.deepEqual(await collect(socket, 1), [9]);
   });
+
+  for (const length of [0, 3, 11])
+    test(`TCP: a message of ${length} bytes closes the connection at once, behind what was asked before`, async () => {
+      const before = gateway.proxy.stats().failures.short;
+      const socket = dial();
+      const began = performance.now();
+      socket.write(
+        Buffer.concat([frame(question(8)), frame(Buffer.alloc(length, 0xff)), frame(question(9))]),
+      );
+      assert.deepEqual(await collect(socket, 2), [8]);
+      assert.ok(performance.now() - began < 3000);
+      assert.equal(gateway.proxy.stats().failures.short, before + 1);
+    });
 
   test("TCP: a length that is never filled holds no answer back, and the connection ends with its client", async () => {
     const socket = dial();

@@ -9,6 +9,7 @@ const facts: HostFacts = {
   internalNets: ["10.244.0.0/16"],
   internal: [{ name: "internal0", mtu: 9000, addresses: ["10.244.1.1/24", "fd00::1/64"] }],
   external: [{ name: "external", mtu: 1500, addresses: ["192.0.2.1/24", "2001:db8::1/64", "192.0.2.2/24"] }],
+  defaultSources: [],
   automapPorts: [20000, 29999],
   descriptorChannel: 9,
 };
@@ -123,13 +124,65 @@ test("automap with a self IP that the host lacks: routed like a pool address, al
 
 test("automap without an address of a family, and without a port: said", () => {
   const four = { ...facts, external: [{ ...facts.external[0]!, addresses: ["192.0.2.1/24"] }] };
-  assert.match(desire(egress(automap), four, 1).warnings.join(), /no IPv6 address on external/);
+  assert.match(
+    desire(egress(automap, { dualStack: true }), four, 1).warnings.join(),
+    /no IPv6 address on external/,
+  );
+  assert.deepEqual(desire(egress(automap), four, 1).warnings, []);
   const { automapPorts: _, ...portless } = facts;
   assert.match(
     desire(egress(automap), portless, 1).warnings.join(),
     /every port of 192\.0\.2\.1 is the host's own/,
   );
 });
+
+for (const [name, addresses, defaultSources, expected] of [
+  ["the first that is no Pods' side", ["10.244.0.1/16", "10.60.0.1/24", "10.61.0.1/24"], [], ["10.60.0.1"]],
+  [
+    "the default route's source",
+    ["10.244.0.1/16", "10.60.0.1/24", "10.61.0.1/24"],
+    ["10.61.0.1"],
+    ["10.61.0.1"],
+  ],
+  ["not a source on the Pods' side", ["10.244.0.1/16", "10.60.0.1/24"], ["10.244.0.1"], ["10.60.0.1"]],
+  ["a source that no external interface has", ["10.60.0.1/24"], ["192.0.2.99"], ["192.0.2.99"]],
+  [
+    "each family by itself",
+    ["10.60.0.1/24", "fd00:1::1/64", "2001:db8::1/64"],
+    ["2001:db8::1"],
+    ["10.60.0.1", "2001:db8::1"],
+  ],
+  ["none", ["10.244.0.1/16"], [], []],
+] as const)
+  test(`automap takes ${name}`, () => {
+    const external = [{ name: "one", mtu: 1500, addresses }];
+    const { plan, warnings } = desire(egress(automap), { ...facts, external, defaultSources }, 1);
+    assert.deepEqual(
+      plan.automap.map(({ address }) => address),
+      expected,
+    );
+    assert.match(warnings.join(), expected.length > 0 ? /^$/ : /every IPv4 address of one is in an internal/);
+  });
+
+for (const [upstream, said] of [
+  ["192.0.2.2", true],
+  ["10.244.1.1", true],
+  ["192.0.2.53", false],
+] as const)
+  test(`upstream ${upstream}: ${said ? "said to be the gateway's own" : "nothing to say"}`, () => {
+    const dns = {
+      subnet: "10.244.50.0/24",
+      upstreams: [upstream],
+      maxTtl: 77,
+      reservedStatic: 5,
+      rateLimit: 0,
+    };
+    const { warnings } = desire(egress(pool(["2001:db8::a"]), { dns }), facts, 1);
+    assert.equal(
+      warnings.some((text) => text.includes(`dnsNat46PoolIps: ${upstream} is an address of this gateway`)),
+      said,
+    );
+  });
 
 test("SRC_TRANS_NONE: no SNAT address, so nothing can leave", () => {
   const desired = desire(egress({ kind: "none" }), facts, 1);

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { after, describe, test } from "node:test";
 import { largestGap, localPorts, type PortRange } from "../../../src/netd/automap-ports.ts";
 import { wantedDnsSockets } from "../../../src/netd/dns-sockets.ts";
+import { entryTo } from "../../../src/netd/passages.ts";
 import { checkPlan } from "../../../src/netd/plan-check.ts";
 import { tunRemedy } from "../../../src/netd/prerequisites.ts";
 import { isMapped, prepareStoreFolder, unprivileged } from "../../../src/netd/privileges.ts";
@@ -64,19 +65,13 @@ describe("privileges", () => {
       "root",
       65534,
       all,
-      `${base} --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all,+dac_read_search --ambient-caps=-all,+dac_read_search --bounding-set=-all,+dac_read_search -- node main.js`,
+      `${base} --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --ambient-caps=-all --bounding-set=-all -- node main.js`,
     ],
     [
       "user namespace",
       undefined,
       all,
-      `${base} --inh-caps=-all,+dac_read_search --ambient-caps=-all,+dac_read_search --bounding-set=-all,+dac_read_search -- node main.js`,
-    ],
-    [
-      "container without dac_read_search",
-      65534,
-      all & ~4n,
-      `${base} --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --ambient-caps=-all --bounding-set=-all -- node main.js`,
+      `${base} --inh-caps=-all --ambient-caps=-all --bounding-set=-all -- node main.js`,
     ],
     [
       "CAP_NET_ADMIN alone",
@@ -101,6 +96,22 @@ describe("privileges", () => {
   });
 });
 
+describe("passage through closed folders", () => {
+  const cases: [path: string, closed: string[], entry: string | undefined][] = [
+    ["/srv/egress46/main.js", [], undefined],
+    ["/root/egress46/dist/main.js", ["/root"], "/root/egress46"],
+    ["/root/a/b/c/main.js", ["/root", "/root/a/b"], "/root/a/b/c"],
+    ["/root/node", ["/root"], "/root/node"],
+    ["/store", ["/"], "/store"],
+  ];
+  for (const [path, closed, entry] of cases)
+    test(`${path} behind ${closed.join(", ") || "nothing"}`, () =>
+      assert.equal(
+        entryTo(path, (folder) => !closed.includes(folder)),
+        entry,
+      ));
+});
+
 describe("store folder", () => {
   const folder = mkdtempSync(join(tmpdir(), "netd-unit-"));
   test("is created with its parents, for the gateway alone", () => {
@@ -111,16 +122,23 @@ describe("store folder", () => {
   test("is not a folder with other things in it", () => {
     writeFileSync(join(folder, "passwd"), "");
     assert.throws(() => prepareStoreFolder(folder, undefined), {
-      code: "EG46_USAGE",
-      message: /it holds '(a|passwd)'/,
+      code: "EG46_STORE_FOLDER",
+      message: /is no mapping store: the folder holds '(a|passwd)'/,
     });
   });
-  test("is not below a file", () => {
-    assert.throws(() => prepareStoreFolder(join(folder, "passwd", "x"), undefined), {
-      code: "EG46_PREREQUISITE",
-    });
-    rmSync(folder, { recursive: true });
-  });
+  for (const [name, path, message] of [
+    ["a file", "passwd", /passwd is a file, or lies below one; the store is a folder/],
+    ["below a file", "passwd/x", /x is a file, or lies below one/],
+    ["two below a file", "passwd/x/y", /y is a file, or lies below one/],
+  ] as const)
+    test(`is not ${name}`, () =>
+      assert.throws(() => prepareStoreFolder(join(folder, path), undefined), {
+        code: "EG46_STORE_FOLDER",
+        message,
+      }));
+  test("is not on a read-only file system", () =>
+    assert.throws(() => prepareStoreFolder("/sys/eg46/store", undefined), { code: "EG46_STORE_FOLDER" }));
+  after(() => rmSync(folder, { recursive: true }));
 });
 
 describe("plan from the unprivileged side", () => {

@@ -43,7 +43,7 @@ describe("nft ruleset", () => {
     ]));
   test("automap: ports, echo identifiers, quoted source ports", () => {
     const route = { address: "192.0.2.2", alias: "100.64.46.1", worker: 0, ports: [20000, 29999] } as const;
-    const rules = chain("automap", host, { ...plan, automap: [route] });
+    const [, ...rules] = chain("automap", host, { ...plan, automap: [route] });
     assert.equal(rules.length, 4);
     for (const rule of rules) {
       assert.match(
@@ -52,6 +52,24 @@ describe("nft ruleset", () => {
       );
     }
   });
+  for (const [address, alias, match] of [
+    [
+      "192.0.2.2",
+      "100.64.46.1",
+      "ip daddr 192.0.2.2 ip frag-off & 0x3fff != 0 meta l4proto { tcp, udp, icmp } ip",
+    ],
+    [
+      "2001:db8::2",
+      "fd46::1",
+      "ip6 daddr 2001:db8::2 exthdr frag exists meta l4proto { tcp, udp, ipv6-icmp } ip6",
+    ],
+  ] as const)
+    test(`automap: fragments to ${address}, first of all, when there is one worker`, () => {
+      const automap = [{ address, alias, worker: 0, ports: [20000, 29999] }] as const;
+      const rules = (workers: number) => chain("automap", host, { ...plan, workers, automap });
+      assert.equal(rules(1)[0], `iifname { "ex0" } ${match} daddr set ${alias} accept`);
+      assert.ok(rules(2).every((rule) => !rule.includes("frag")));
+    });
   test("workers: spread only when there are several", () => {
     assert.deepEqual(chain("workers", host, plan), []);
     assert.equal(

@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type HostView, toLink, toRoutes } from "../../../src/netd/host-view.ts";
-import { chooseInterfaces, internalNetworks, type TopologyRequest } from "../../../src/netd/topology.ts";
+import {
+  chooseInterfaces,
+  defaultSources,
+  internalNetworks,
+  type TopologyRequest,
+} from "../../../src/netd/topology.ts";
 
 const link = (name: string, ...addresses: string[]) => ({ name, mtu: 1500, up: true, addresses });
 const view: HostView = {
@@ -44,6 +49,10 @@ describe("interfaces", () => {
     ["shared without prefix", { internal: ["eth0"] }, /internal and external at once.*--internal-net/],
     ["a net that no route leads to", { internalNets: ["2001:db8:1::/64"] }, /no route leads to/],
   ];
+  test("an interface that isn't there is no lack of the machine", () =>
+    assert.throws(() => chooseInterfaces(view, { ...nothing, internal: ["eth9"] }), {
+      code: "EG46_INTERFACE",
+    }));
   for (const [name, request, message, host = view] of refused)
     test(`refused: ${name}`, () =>
       assert.throws(() => chooseInterfaces(host, { ...nothing, ...request }), { message }));
@@ -58,6 +67,23 @@ describe("internal networks", () => {
       "10.0.0.0/8",
       "fd00::/64",
     ]));
+});
+
+describe("sources of the default routes", () => {
+  const addresses = ["10.50.0.1/24", "10.60.0.1/24", "2001:db8::1/64"];
+  const links = [link("one", ...addresses), link("two", "192.0.2.1/24")];
+  const to = (device: string, more: object) => ({ family: 4, to: "default", device, ...more }) as const;
+  const cases: [name: string, routes: HostView["routes"], sources: string[]][] = [
+    ["the route's own", [to("one", { via: "10.50.0.9", source: "10.60.0.1" })], ["10.60.0.1"]],
+    ["on the link of the next hop", [to("one", { via: "10.60.0.9" })], ["10.60.0.1"]],
+    ["IPv6", [{ ...to("one", { via: "2001:db8::9" }), family: 6 }], ["2001:db8::1"]],
+    ["a next hop by link-local address tells nothing", [to("one", { via: "fe80::9" })], []],
+    ["no next hop", [to("one", {})], []],
+    ["another interface's", [to("two", { via: "192.0.2.9" })], []],
+    ["in the routes' order", [to("one", { source: "b" }), to("one", { source: "a" })], ["b", "a"]],
+  ];
+  for (const [name, routes, sources] of cases)
+    test(name, () => assert.deepEqual(defaultSources({ links, routes }, ["one"]), sources));
 });
 
 describe("what ip prints", () => {
@@ -78,13 +104,17 @@ describe("what ip prints", () => {
   });
   test("routes: unicast, each hop of a multipath route, none of ours", () => {
     const rows = [
-      { dst: "default", nexthops: [{ dev: "eth0" }, { dev: "eth1" }] },
+      {
+        dst: "default",
+        nexthops: [{ dev: "eth0", gateway: "192.0.2.1" }, { dev: "eth1" }],
+        prefsrc: "192.0.2.2",
+      },
       { dst: "10.0.0.0/8", type: "blackhole" },
       { dst: "10.1.0.0/16", dev: "eg46-0", protocol: "46" },
     ];
     assert.deepEqual(toRoutes(4, rows), [
-      { family: 4, to: "default", device: "eth0" },
-      { family: 4, to: "default", device: "eth1" },
+      { family: 4, to: "default", device: "eth0", via: "192.0.2.1", source: "192.0.2.2" },
+      { family: 4, to: "default", device: "eth1", source: "192.0.2.2" },
     ]);
   });
 });

@@ -1,0 +1,3 @@
+import { taygaDifferential } from "../support/tayga-differential.ts";
+
+taygaDifferential(2_000, 46);
