@@ -125,7 +125,9 @@ export async function openLmdbStore(
       if (closing.signal.aborted) return;
       closing.abort();
       gate.close();
-      await within(callBudgetMs, `${name}: close`, db.close());
+      // After a failed commit the package may wait for ever for one that was never begun: everything that was answered
+      // for is on disk already.
+      await within(callBudgetMs, `${name}: close`, db.close()).catch((error: Error) => log.warn(error.message));
     },
   };
 }

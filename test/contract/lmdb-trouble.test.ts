@@ -45,7 +45,7 @@ describe("LMDB on a file system that fills up", needs("root", "mount", "umount")
     await mustExecute(["mount", "-t", "tmpfs", "-o", "size=256k", "egress46-small", dir]);
   });
   after(async () => {
-    await mustExecute(["umount", dir]);
+    await mustExecute(["umount", "--lazy", dir]);
     rmSync(dir, { recursive: true });
   });
 
