@@ -127,7 +127,9 @@ export async function openLmdbStore(
       gate.close();
       // After a failed commit the package may wait for ever for one that was never begun: everything that was answered
       // for is on disk already.
-      await within(callBudgetMs, `${name}: close`, db.close()).catch((error: Error) => log.warn(error.message));
+      await within(callBudgetMs, `${name}: close`, db.close()).catch((error: Error) =>
+        log.warn(error.message),
+      );
     },
   };
 }
