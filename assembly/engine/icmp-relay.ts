@@ -25,12 +25,12 @@ export function relayIn(pool: u32): DropReason {
   target.sourceLo = packet.sourceLo;
   target.sourceHi = packet.sourceHi;
   if (s.kind != VirtualServer.EGRESS_IPV4_NAT46)
-    return send(packet.family, s.kind == VirtualServer.EGRESS_IPV4 ? Path.IN_44 : Path.IN_66);
+    return sendError(packet.family, s.kind == VirtualServer.EGRESS_IPV4 ? Path.IN_44 : Path.IN_66);
   // RFC 6791: an IPv6 router has no IPv4 address; only the host itself has, in the Pod's eyes.
   const fromHost = packet.sourceLo == s.remoteLo && packet.sourceHi == s.remoteHi;
   target.sourceLo = 0;
   target.sourceHi = fromHost ? mappedHi(s.seen4BE) : policies.router4Hi;
-  return send(4, Path.IN_64);
+  return sendError(4, Path.IN_64);
 }
 
 /** An error from a Pod about a packet that came from outside. */
@@ -48,7 +48,7 @@ export function relayOut(): DropReason {
   target.sourceHi = address.hi;
   target.destinationLo = s.remoteLo;
   target.destinationHi = s.remoteHi;
-  return send(s.kind == VirtualServer.EGRESS_IPV4 ? 4 : 6, pathOut(s));
+  return sendError(s.kind == VirtualServer.EGRESS_IPV4 ? 4 : 6, pathOut(s));
 }
 
 /** The way of the session's packets to the outside. */
@@ -57,7 +57,8 @@ export function pathOut(s: Session): Path {
   return s.kind == VirtualServer.EGRESS_IPV4 ? Path.OUT_44 : Path.OUT_66;
 }
 
-function send(family: u32, path: Path): DropReason {
+/** Sends the error in hand, by `target` and `quotedTarget`, as a packet of IP version `family`. */
+export function sendError(family: u32, path: Path): DropReason {
   // RFC 4443 §2.4 e: no error about an error, so an expired one goes in silence.
   if (family != packet.family && packet.hopLimit <= 1) return DropReason.HOP_LIMIT_EXPIRED;
   const slot = takeSlot();

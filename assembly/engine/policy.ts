@@ -43,7 +43,6 @@ export class Policies {
 }
 if (offsetof<Policies>() != 40) ERROR("Policies must be 40 bytes");
 
-export const MAX_POLICIES: u32 = 16;
 export const MAX_PREFIXES: u32 = 256;
 const POLICIES = memory.data(16 * 16, 16);
 const INTERNAL = memory.data(256 * 48, 16);

@@ -4,19 +4,17 @@
  */
 import { isForwardable4, isForwardable6, mappedBE, mappedHi } from "../core/address";
 import { fold, negate, sum32, sumAddress, sumBytes } from "../core/checksum";
-import { Path, countPath } from "../core/counters";
+import { Path } from "../core/counters";
 import { map46, map64, mappedAddressHi, mappedLo } from "../core/eam";
-import { limits } from "../core/limits";
 import { isExtension, mayBeAnswered, packet } from "../core/packet";
 import { PROTOCOL_ICMP4, PROTOCOL_ICMP6 } from "../core/protocol";
 import { parseQuote, quoted } from "../core/quote";
 import { Target, quotedTarget, target } from "../core/target";
-import { translateError } from "../core/translate-error";
 import { DropReason } from "../core/verdict";
 import { sendRouteRefused } from "./icmp-error";
+import { sendError } from "./icmp-relay";
 import { send } from "./pipeline";
 import { policies } from "./policy";
-import { HEADROOM, freeSlot, sendFresh, slotAddress, takeSlot } from "./slots";
 
 /** `parsed` is parse()'s answer: some of what sessions can't use is translated all the same. */
 export function translateStateless(parsed: DropReason, nowMs: u32): DropReason {
@@ -124,16 +122,5 @@ function relayError(): DropReason {
     quoted.destinationLo,
     quoted.protocol,
   );
-  if (packet.hopLimit <= 1) return DropReason.HOP_LIMIT_EXPIRED;
-  const slot = takeSlot();
-  if (slot < 0) return DropReason.OUTPUT_FULL;
-  const ip = slotAddress(slot) + HEADROOM;
-  const length = translateError(ip, four ? 6 : 4, limits.mtuInner, limits.mtuOuter);
-  if (length == 0) {
-    freeSlot(slot);
-    return DropReason.ICMP_TYPE_UNSUPPORTED;
-  }
-  if (!sendFresh(ip, length, slot)) return DropReason.OUTPUT_FULL;
-  countPath(four ? Path.OUT_46 : Path.IN_64, length);
-  return DropReason.NONE;
+  return sendError(four ? 6 : 4, four ? Path.OUT_46 : Path.IN_64);
 }

@@ -83,7 +83,6 @@ export const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
 export const POLLIN = 1;
 export const EAGAIN = koffi.os.errno.EAGAIN!;
-export const EINTR = koffi.os.errno.EINTR!;
 
 /** Address of a view's first byte; valid as long as its buffer lives (Wasm memory: until it grows). */
 export function addressOf(view: Uint8Array): number {

@@ -2,7 +2,7 @@ import { createSocket, type Socket } from "node:dgram";
 import { createServer, type Server } from "node:net";
 import { cidrContains, parseCidr } from "../addresses.ts";
 import { receiveDescriptors } from "../dataplane/descriptor-passing.ts";
-import type { DnsProxy, Transport } from "../dns/proxy.ts";
+import type { DnsProxy } from "../dns/proxy.ts";
 import { serveTcp, serveUdp } from "../dns/server.ts";
 import type { Logger } from "../log.ts";
 import type { DnsSocket } from "../netd/protocol.ts";
@@ -36,8 +36,7 @@ export function createDnsFrontend(proxy: DnsProxy, log: Logger): DnsFrontend {
 
   return {
     question(question, reply) {
-      const transport: Transport = "udp";
-      void proxy.handle(question, transport).then((answer) => answer && reply(answer));
+      void proxy.handle(question, "udp").then((answer) => answer && reply(answer));
     },
     takeSockets(sockets, channel) {
       const before = open;
