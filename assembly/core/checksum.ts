@@ -14,6 +14,14 @@ export function fold(sum: u64): u32 {
   return <u32>s;
 }
 
+/** As fold, of a sum below 2³¹. */
+// @ts-ignore: decorator
+@inline
+export function fold32(sum: u32): u32 {
+  const s = (sum >> 16) + (sum & 0xffff);
+  return (s >> 16) + (s & 0xffff);
+}
+
 /** The one's-complement negative of a folded sum. */
 // @ts-ignore: decorator
 @inline
@@ -21,11 +29,11 @@ export function negate(sum: u32): u32 {
   return sum ^ 0xffff;
 }
 
-/** RFC 1624 eqn 3: the checksum field after the covered words changed by `delta`. */
+/** RFC 1624 eqn 3: the checksum field after the covered words changed by `delta`, the sum of some folded ones. */
 // @ts-ignore: decorator
 @inline
 export function adjust(checksum: u32, delta: u32): u32 {
-  return fold(<u64>(checksum ^ 0xffff) + delta) ^ 0xffff;
+  return fold32((checksum ^ 0xffff) + delta) ^ 0xffff;
 }
 
 /** Folded sum of the 16 bytes of an address. */

@@ -101,6 +101,20 @@ export function writeOffload(ip: usize, family: u32, mtu: u32): void {
   }
 }
 
+/** At `p`, for a single TCP or UDP packet whose IP header has `ipHeader` bytes; `flags` are those it came with. */
+// @ts-ignore: decorator
+@inline
+export function writePlainOffload(p: usize, ipHeader: u32, protocol: u32, flags: u32): void {
+  if (flags & VNET_NEEDS_CHECKSUM) {
+    store<u32>(p, VNET_NEEDS_CHECKSUM);
+    store<u32>(p, ipHeader << 16, 4);
+    store<u32>(p, protocol == PROTOCOL_TCP ? 16 : 6, 8);
+  } else {
+    store<u32>(p, 0);
+    store<u64>(p, 0, 4);
+  }
+}
+
 /** A single packet without segmentation (RFC 7915 §5.1 treats it apart from a stream of large ones). */
 // @ts-ignore: decorator
 @inline

@@ -4,7 +4,7 @@
  */
 import { reserve } from "./arena";
 import { sumAddress } from "./checksum";
-import { mix, scramble } from "./hash";
+import { scramble } from "./hash";
 
 @unmanaged
 @final
@@ -123,20 +123,24 @@ export function indexPool(): void {
   share(SHARES6, 6);
 }
 
+/** Without a key (Fibonacci hashing): what stands in the table is the operator's choice, not an outsider's. */
 // @ts-ignore: decorator
 @inline
 function lookupHome(lo: u64, hi: u64): u32 {
-  return <u32>mix(lo ^ rotl<u64>(hi, 23)) & (LOOKUP_PLACES - 1);
+  return <u32>(((lo ^ rotl<u64>(hi, 23)) * 0x9e3779b97f4a7c15) >> 52);
 }
+if (LOOKUP_PLACES != 1 << (64 - 52)) ERROR("lookupHome() gives 12 bits");
 
 /** Index of the pool address at which return traffic to this destination arrives, or -1. */
+// @ts-ignore: decorator
+@inline
 export function findInbound(lo: u64, hi: u64): i32 {
   let place = lookupHome(lo, hi);
   while (true) {
     const index = load<u16>(LOOKUP + (place << 1));
     if (index == NO_ADDRESS) return -1;
     const entry = poolAddress(index);
-    if (entry.inboundLo == lo && entry.inboundHi == hi) return <i32>index;
+    if (entry.inboundHi == hi) if (entry.inboundLo == lo) return <i32>index;
     place = (place + 1) & (LOOKUP_PLACES - 1);
   }
 }

@@ -18,6 +18,14 @@ export class Target {
    */
   delta: u32;
   reserved: u32;
+
+  /** Addresses of the two 16-byte addresses. */
+  @inline get source(): usize {
+    return changetype<usize>(this) + offsetof<Target>("sourceLo");
+  }
+  @inline get destination(): usize {
+    return changetype<usize>(this) + offsetof<Target>("destinationLo");
+  }
 }
 if (offsetof<Target>() != 48) ERROR("Target must be 48 bytes");
 

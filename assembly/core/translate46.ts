@@ -22,19 +22,30 @@ export function translate46(mtu: u32, maxSegment: u32): usize {
   // §4.1: a fragment header only if the packet was a fragment (never an atomic one: RFC 8021).
   const extra = packet.fragment != FRAGMENT_NONE ? FRAGMENT_HEADER : 0;
   const ip = packet.transport - IPV6_HEADER - extra;
-  const header = Ipv6.at(ip);
-  // §4.1: TOS → traffic class, flow label 0.
-  header.versionClassFlowBE = bswap<u32>(0x60000000 | (tos << 20));
-  header.payloadLengthBE = bswap<u16>(<u16>(length + extra));
-  header.nextHeader = <u8>(extra != 0 ? NEXT_FRAGMENT : protocol);
-  header.hopLimit = <u8>(packet.hopLimit - 1);
-  header.sourceLo = target.sourceLo;
-  header.sourceHi = target.sourceHi;
-  header.destinationLo = target.destinationLo;
-  header.destinationHi = target.destinationHi;
+  const next = extra != 0 ? NEXT_FRAGMENT : protocol;
+  writeHeader6(ip, tos, length + extra, next, packet.hopLimit - 1, target.source, target.destination);
   if (extra != 0) writeFragment(protocol);
   writeOffload(ip, 6, mtu);
   return ip;
+}
+
+/** §4.1: TOS → traffic class, flow label 0. `length` is that of the payload, bytes; the addresses' 16 bytes are copied. */
+// @ts-ignore: decorator
+@inline
+export function writeHeader6(
+  ip: usize,
+  tos: u32,
+  length: u32,
+  next: u32,
+  hopLimit: u32,
+  source: usize,
+  destination: usize,
+): void {
+  // Whole words in wire order.
+  store<u32>(ip, 0x60 | (tos >> 4) | ((tos & 15) << 12));
+  store<u32>(ip, <u32>bswap<u16>(<u16>length) | (next << 16) | (hopLimit << 24), 4);
+  v128.store(ip, v128.load(source), offsetof<Ipv6>("sourceLo"));
+  v128.store(ip, v128.load(destination), offsetof<Ipv6>("destinationLo"));
 }
 
 function writeFragment(protocol: u32): void {

@@ -2,7 +2,7 @@
  * IPv6 → IPv4, RFC 7915 §5. In place, as translate46.ts.
  */
 import { mappedBE } from "./address";
-import { fold } from "./checksum";
+import { fold, negate } from "./checksum";
 import { isSegmented, writeOffload } from "./offload";
 import { FRAGMENT_NONE, packet } from "./packet";
 import { PROTOCOL_ICMP4 } from "./protocol";
@@ -29,30 +29,55 @@ export function translate64(mtu: u32, maxSegment: u32): usize {
   const total = packet.transportLength + IPV4_HEADER;
   const mayFragment = total <= MAY_FRAGMENT && !isSegmented();
 
-  const ip = packet.transport - IPV4_HEADER;
-  const header = Ipv4.at(ip);
-  header.versionIhl = 0x45;
-  header.tos = <u8>tos;
-  header.totalLengthBE = bswap<u16>(<u16>total);
+  let identificationBE: u32 = 0;
+  let flagsOffsetBE: u32 = IPV4_DONT_FRAGMENT_BE;
   if (fragment) {
     // §5.1.1, 'atomic' ones too: the low 16 bits, DF not set.
-    header.identificationBE = bswap<u16>(<u16>packet.identification);
-    header.flagsOffsetBE = bswap<u16>(
-      <u16>(packet.fragmentOffset >> 3) | (packet.moreFragments ? 0x2000 : 0),
-    );
-  } else {
-    header.identificationBE = mayFragment ? nextIdentification() : 0;
-    header.flagsOffsetBE = mayFragment ? 0 : IPV4_DONT_FRAGMENT_BE;
+    identificationBE = bswap<u16>(<u16>packet.identification);
+    flagsOffsetBE = bswap<u16>(<u16>(packet.fragmentOffset >> 3) | (packet.moreFragments ? 0x2000 : 0));
+  } else if (mayFragment) {
+    identificationBE = nextIdentification();
+    flagsOffsetBE = 0;
   }
-  header.ttl = <u8>(packet.hopLimit - 1);
-  header.protocol = <u8>packet.protocol;
-  header.checksum = 0;
-  header.sourceBE = mappedBE(target.sourceHi);
-  header.destinationBE = mappedBE(target.destinationHi);
-  header.checksum = <u16>(fold(
-    <u64>load<u32>(ip) + load<u32>(ip, 4) + load<u32>(ip, 8) + load<u32>(ip, 12) + load<u32>(ip, 16),
-  ) ^ 0xffff);
+  const ip = packet.transport - IPV4_HEADER;
+  writeHeader4(
+    ip,
+    tos,
+    total,
+    identificationBE,
+    flagsOffsetBE,
+    packet.hopLimit - 1,
+    packet.protocol,
+    mappedBE(target.sourceHi),
+    mappedBE(target.destinationHi),
+  );
   writeOffload(ip, 4, mtu);
   return ip;
 }
+/** A header without options, and its checksum. `total` in bytes. */
+// @ts-ignore: decorator
+@inline
+export function writeHeader4(
+  ip: usize,
+  tos: u32,
+  total: u32,
+  identificationBE: u32,
+  flagsOffsetBE: u32,
+  ttl: u32,
+  protocol: u32,
+  sourceBE: u32,
+  destinationBE: u32,
+): void {
+  // Whole words: the sum needs no look back at what was just written.
+  const first: u32 = 0x45 | (tos << 8) | (<u32>bswap<u16>(<u16>total) << 16);
+  const second: u32 = identificationBE | (flagsOffsetBE << 16);
+  const third: u32 = ttl | (protocol << 8);
+  const sum = fold(<u64>first + second + third + sourceBE + destinationBE);
+  store<u32>(ip, first);
+  store<u32>(ip, second, 4);
+  store<u32>(ip, third | (negate(sum) << 16), 8);
+  store<u32>(ip, sourceBE, 12);
+  store<u32>(ip, destinationBE, 16);
+}
+if (offsetof<Ipv4>() != 20) ERROR("five words");
 if (PROTOCOL_ICMP4 != 1) ERROR("sessions number ICMP as IPv4 does");

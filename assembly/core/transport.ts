@@ -1,12 +1,13 @@
 /** Changes in the transport header: ports (or ICMP identifier), type, MSS, and the checksum by difference. */
-import { adjust, fold, negate, sumAddress, sumPseudo } from "./checksum";
+import { adjust, fold, fold32, negate, sumAddress, sumPseudo } from "./checksum";
 import { isPartial, requestChecksum } from "./offload";
 import { packet } from "./packet";
-import { PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
+import { PROTOCOL_ICMP4, PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 import { Target, target } from "./target";
 import { ICMP4_ECHO, ICMP4_ECHO_REPLY, ICMP6_ECHO, ICMP6_ECHO_REPLY, Icmp } from "./wire/icmp";
 import { TCP_SYN, Tcp, mssOption } from "./wire/tcp";
 import { Udp } from "./wire/udp";
+import { VNET_NEEDS_CHECKSUM } from "./wire/vnet";
 
 /** Folded: what new ports in the place of old ones add to a checksum. */
 // @ts-ignore: decorator
@@ -16,46 +17,65 @@ export function portDelta(t: Target, sourcePortBE: u32, destinationPortBE: u32):
 }
 
 /**
- * Of the packet in hand, by `target`; `family` is the IP version that it will have. `maxSegment` bounds the MSS of a SYN
- * (RFC 7915 leaves it to path MTU discovery; a clamp spares its round trip and survives where ICMP is filtered).
+ * New ports in a TCP or UDP header; folded or sums of folded ones: `delta` for the addresses, `ports` for the ports.
+ * `flags` are those of the offload header: a partial checksum covers the pseudo-header only, and isn't complemented.
+ * UDP's 0 stays 0.
  */
 // @ts-ignore: decorator
 @inline
+export function setPorts(
+  p: usize,
+  protocol: u32,
+  sourcePortBE: u32,
+  destinationPortBE: u32,
+  delta: u32,
+  ports: u32,
+  flags: u32,
+): void {
+  store<u32>(p, sourcePortBE | (destinationPortBE << 16));
+  const partial = (flags & VNET_NEEDS_CHECKSUM) != 0;
+  if (protocol == PROTOCOL_TCP) {
+    const header = Tcp.at(p);
+    header.checksum = <u16>(partial ? fold32(header.checksum + delta) : adjust(header.checksum, delta + ports));
+    return;
+  }
+  const header = Udp.at(p);
+  if (partial) {
+    header.checksum = <u16>fold32(header.checksum + delta);
+    return;
+  }
+  if (header.checksum == 0) return;
+  const sum = adjust(header.checksum, delta + ports);
+  header.checksum = <u16>(sum == 0 ? 0xffff : sum);
+}
+
+/**
+ * Of the packet in hand, by `target`; `family` is the IP version that it will have. `maxSegment` bounds the MSS of a SYN
+ * (RFC 7915 leaves it to path MTU discovery; a clamp spares its round trip and survives where ICMP is filtered).
+ */
 export function rewriteTransport(family: u32, maxSegment: u32): void {
   const p = packet.transport;
-  const delta = target.delta;
-  if (packet.protocol == PROTOCOL_TCP) {
-    const ports = portDelta(target, packet.sourcePortBE, packet.destinationPortBE);
-    const header = Tcp.at(p);
-    header.sourceBE = <u16>target.sourcePortBE;
-    header.destinationBE = <u16>target.destinationPortBE;
-    // A partial checksum covers the pseudo-header only, and isn't complemented.
-    header.checksum = <u16>(isPartial()
-      ? fold(<u64>header.checksum + delta)
-      : adjust(header.checksum, delta + ports));
-    if (packet.tcpFlags & TCP_SYN) clampMss(p, maxSegment);
-  } else if (packet.protocol == PROTOCOL_UDP) {
-    const ports = portDelta(target, packet.sourcePortBE, packet.destinationPortBE);
-    const header = Udp.at(p);
-    header.sourceBE = <u16>target.sourcePortBE;
-    header.destinationBE = <u16>target.destinationPortBE;
-    if (isPartial()) {
-      header.checksum = <u16>fold(<u64>header.checksum + delta);
-    } else if (header.checksum != 0) {
-      const sum = adjust(header.checksum, delta + ports);
-      header.checksum = <u16>(sum == 0 ? 0xffff : sum);
-    } else if (family == 6) {
-      // RFC 7915 §4.5: IPv6 demands a checksum.
-      header.checksum = <u16>fold(
-        <u64>sumAddress(target.sourceLo, target.sourceHi) +
-          sumAddress(target.destinationLo, target.destinationHi) +
-          sumPseudo(packet.transportLength, PROTOCOL_UDP),
-      );
-      requestChecksum(offsetof<Udp>("checksum"));
-    }
-  } else {
+  const protocol = packet.protocol;
+  if (protocol == PROTOCOL_ICMP4) {
     rewriteEcho(p, target, packet.family, family, packet.transportLength);
+    return;
   }
+  const unsummed = protocol == PROTOCOL_UDP && family == 6 && !isPartial() && Udp.at(p).checksum == 0;
+  const ports = portDelta(target, packet.sourcePortBE, packet.destinationPortBE);
+  const flags = isPartial() ? VNET_NEEDS_CHECKSUM : 0;
+  setPorts(p, protocol, target.sourcePortBE, target.destinationPortBE, target.delta, ports, flags);
+  if (unsummed) sumUdp(p);
+  if (protocol == PROTOCOL_TCP && packet.tcpFlags & TCP_SYN) clampMss(p, maxSegment);
+}
+
+/** RFC 7915 §4.5: IPv6 demands a checksum. */
+function sumUdp(p: usize): void {
+  Udp.at(p).checksum = <u16>fold(
+    <u64>sumAddress(target.sourceLo, target.sourceHi) +
+      sumAddress(target.destinationLo, target.destinationHi) +
+      sumPseudo(packet.transportLength, PROTOCOL_UDP),
+  );
+  requestChecksum(offsetof<Udp>("checksum"));
 }
 
 /**

@@ -13,7 +13,7 @@ import { limits } from "../core/limits";
 import { IPV4_HEADER, Ipv4 } from "../core/wire/ipv4";
 import { IPV6_HEADER, Ipv6 } from "../core/wire/ipv6";
 import { UDP_HEADER, Udp } from "../core/wire/udp";
-import { GSO_UDP, VNET_HEADER, VNET_NEEDS_CHECKSUM, Vnet } from "../core/wire/vnet";
+import { GSO_UDP, VNET_CHECKSUM_VALID, VNET_HEADER, VNET_NEEDS_CHECKSUM, Vnet } from "../core/wire/vnet";
 import { lastTransmitted, transmitted } from "./slots";
 
 /** UDP_MAX_SEGMENTS of kernels before 6.9. */
@@ -32,30 +32,39 @@ let end: usize = 0;
 /** TOS, hop limit and DF of every datagram in it. */
 let marks: u32 = 0;
 
-function eligible(): bool {
-  return (
-    limits.coalesceUdp != 0 &&
-    packet.protocol == PROTOCOL_UDP &&
-    packet.fragment == FRAGMENT_NONE &&
-    !isSegmented() &&
-    (isPartial() || isVerified())
-  );
+/** Of a datagram that nothing may join. */
+export const NO_MARKS: u32 = 0xffffffff;
+
+/** `flags` are those of its offload header. */
+// @ts-ignore: decorator
+@inline
+export function marksOf(flags: u32, tos: u32, hopLimit: u32, dontFragment: bool): u32 {
+  if (limits.coalesceUdp == 0 || (flags & (VNET_NEEDS_CHECKSUM | VNET_CHECKSUM_VALID)) == 0) return NO_MARKS;
+  return (<u32>dontFragment << 16) | (tos << 8) | hopLimit;
 }
 
-function marksOf(): u32 {
-  if (packet.family == 6) return (Ipv6.at(packet.ip).trafficClass << 8) | packet.hopLimit;
+/** Of the datagram in hand, before translation changes it. */
+export function packetMarks(): u32 {
+  if (packet.fragment != FRAGMENT_NONE || isSegmented()) return NO_MARKS;
+  const flags = (isPartial() ? VNET_NEEDS_CHECKSUM : 0) | (isVerified() ? VNET_CHECKSUM_VALID : 0);
+  if (packet.family == 6) return marksOf(flags, Ipv6.at(packet.ip).trafficClass, packet.hopLimit, false);
   const header = Ipv4.at(packet.ip);
-  return (<u32>header.dontFragment << 16) | (<u32>header.tos << 8) | packet.hopLimit;
+  return marksOf(flags, header.tos, packet.hopLimit, header.dontFragment);
 }
 
-/** Appends the datagram in hand to the last output; false when it doesn't belong there. */
-export function merge(s: Session): bool {
-  if (run != changetype<usize>(s) || place != transmitted() || !eligible()) return false;
-  const size = packet.transportLength - UDP_HEADER;
+/** The last output is a datagram of the session with these marks, or several. */
+// @ts-ignore: decorator
+@inline
+export function mayMerge(s: Session, its: u32): bool {
+  return run == changetype<usize>(s) && its == marks;
+}
+
+/** When it may: appends `size` bytes of a datagram's payload to the last output; false when they don't fit there. */
+export function merge(payload: usize, size: u32): bool {
   // Nothing of an empty datagram would be left in a super-packet.
-  if (size == 0 || size > segmentSize || segments == MAX_SEGMENTS || <u32>(end - ip) + size > MAX_BYTES || marksOf() != marks)
-    return false;
-  memory.copy(end, packet.transport + UDP_HEADER, size);
+  if (place != transmitted() || size == 0 || size > segmentSize) return false;
+  if (segments == MAX_SEGMENTS || <u32>(end - ip) + size > MAX_BYTES) return false;
+  memory.copy(end, payload, size);
   end += size;
   segments++;
   // A shorter datagram can only be the last.
@@ -63,22 +72,18 @@ export function merge(s: Session): bool {
   return true;
 }
 
-/** What the datagram in hand looks like, before translation changes it. */
-export function noteMarks(): void {
+/** It has marks, and is the last one in the transmit ring: others may join it. `length` counts from its UDP header. */
+export function begin(s: Session, at: usize, header: usize, length: u32, its: u32): void {
+  if (length == UDP_HEADER) return;
   seal();
-  marks = eligible() ? marksOf() : 0xffffffff;
-}
-
-/** The datagram in hand has just been put into the transmit ring with its IP header at `at`: others may join it. */
-export function begin(s: Session, at: usize): void {
-  if (marks == 0xffffffff || packet.transportLength == UDP_HEADER) return;
   run = changetype<usize>(s);
   place = transmitted();
   segments = 1;
-  segmentSize = packet.transportLength - UDP_HEADER;
+  segmentSize = length - UDP_HEADER;
   ip = at;
-  transport = packet.transport;
-  end = transport + packet.transportLength;
+  transport = header;
+  end = header + length;
+  marks = its;
 }
 
 /** Nobody joins any more: the headers get the whole length. */

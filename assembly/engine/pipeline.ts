@@ -39,7 +39,8 @@ import { IPV6_HEADER } from "../core/wire/ipv6";
 import { TCP_HEADER } from "../core/wire/tcp";
 import { UDP_HEADER, Udp } from "../core/wire/udp";
 import { VNET_HEADER } from "../core/wire/vnet";
-import { begin, merge, noteMarks } from "./coalesce";
+import { NO_MARKS, begin, mayMerge, merge, packetMarks } from "./coalesce";
+import { takeFastPath } from "./fast-path";
 import { IPV6_MINIMUM_MTU, cutAbove, sendFragments } from "./fragmentation";
 import { handBack } from "./hand-back";
 import { heldIp, heldLength, heldSlot, holdFragment, releaseFragment } from "./held-fragments";
@@ -62,6 +63,7 @@ let slot: u32 = 0;
 let kept: bool = false;
 /** Session of the UDP datagram in hand that others may join; 0 = none. */
 let mergeable: usize = 0;
+let marks: u32 = NO_MARKS;
 /** The output of this packet is for ourselves. */
 let turning: bool = false;
 /** It has been turned back once: never twice. */
@@ -73,12 +75,18 @@ let routedKey: u64 = 0;
 
 /** Place `i` of the receive ring. */
 export function receive(i: u32, nowMs: u32): void {
+  const d = received(i);
+  const ip = d.address + VNET_HEADER;
+  const length = d.length - VNET_HEADER;
+  if (d.length < VNET_HEADER) {
+    countDrop(DropReason.IP_TRUNCATED);
+    return;
+  }
+  if (stateless.enabled == 0 && takeFastPath(ip, length, d.slot, nowMs)) return;
   now = nowMs;
   place = <i32>i;
-  const d = received(i);
   slot = d.slot;
-  if (d.length < VNET_HEADER) countDrop(DropReason.IP_TRUNCATED);
-  else run(d.address + VNET_HEADER, d.length - VNET_HEADER);
+  run(ip, length);
   if (routedKey != 0) releaseFragments();
 }
 
@@ -156,7 +164,7 @@ function fromPod(): DropReason {
   if (packet.hopLimit <= 2 && expires(s)) return expired();
   s.lastSeenMs = now;
   if (packet.protocol == PROTOCOL_TCP) s.tcpState = <u8>nextTcpState(s.tcpState, packet.tcpFlags, true);
-  if (packet.protocol == PROTOCOL_UDP && !s.hairpin && merge(s)) return merged(pathOut(s));
+  if (packet.protocol == PROTOCOL_UDP && !s.hairpin && joins(s)) return merged(pathOut(s));
   aimOut(s);
   turning = s.hairpin && !turned;
   if (packet.protocol == PROTOCOL_UDP && !turning) offer(s);
@@ -176,16 +184,21 @@ function fromOutside(pool: u32): DropReason {
   }
   s.lastSeenMs = now;
   if (packet.protocol == PROTOCOL_TCP) s.tcpState = <u8>nextTcpState(s.tcpState, packet.tcpFlags, false);
-  if (packet.protocol == PROTOCOL_UDP && merge(s)) return merged(pathIn(s));
+  if (packet.protocol == PROTOCOL_UDP && joins(s)) return merged(pathIn(s));
   aimIn(s);
   if (packet.protocol == PROTOCOL_UDP) offer(s);
   return route(pathIn(s));
 }
 
+/** Part of the output before it. */
+function joins(s: Session): bool {
+  marks = packetMarks();
+  return mayMerge(s, marks) && merge(packet.transport + UDP_HEADER, packet.transportLength - UDP_HEADER);
+}
+
 /** The next datagrams of the session may join this one. */
 function offer(s: Session): void {
-  noteMarks();
-  mergeable = changetype<usize>(s);
+  if (marks != NO_MARKS) mergeable = changetype<usize>(s);
 }
 
 function pathIn(s: Session): Path {
@@ -339,7 +352,7 @@ function forward(ip: usize, path: Path): DropReason {
   const length = <u32>(packet.transport - ip) + packet.transportLength;
   if (turning) return turnBack(ip, length, path);
   if (!transmit(ip - VNET_HEADER, length + VNET_HEADER, Verdict.FORWARD, slot, 0)) return DropReason.OUTPUT_FULL;
-  if (mergeable != 0) begin(changetype<Session>(mergeable), ip);
+  if (mergeable != 0) begin(changetype<Session>(mergeable), ip, packet.transport, packet.transportLength, marks);
   countPath(path, length);
   return DropReason.NONE;
 }

@@ -49,11 +49,12 @@ function compile() {
   const folder = mkdtempSync(`${tmpdir()}/egress46-bench-`);
   try {
     const file = `${folder}/translate.so`;
-    const { sizeof, address, length } = descriptorOffsets;
+    const { sizeof, address, length, slot } = descriptorOffsets;
     const layout = [
       `-DDESCRIPTOR_SIZE=${sizeof}`,
       `-DDESCRIPTOR_ADDRESS=${address}`,
       `-DDESCRIPTOR_LENGTH=${length}`,
+      `-DDESCRIPTOR_SLOT=${slot}`,
     ];
     const argv = ["-O3", "-Wall", "-Werror", "-shared", "-fPIC", ...layout, "-o", file, source];
     const { status, stderr, error } = spawnSync("gcc", argv, { encoding: "utf8" });

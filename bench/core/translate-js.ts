@@ -9,6 +9,7 @@ import type { Translator } from "./translator.ts";
 const SIZE = descriptorOffsets.sizeof >> 2;
 const ADDRESS = descriptorOffsets.address >> 2;
 const LENGTH = descriptorOffsets.length >> 2;
+const SLOT = descriptorOffsets.slot >> 2;
 const key = 0x46e61234 | 0;
 
 /** The finalizer of MurmurHash3. */
@@ -36,7 +37,7 @@ export function translatorInJs(flows: Flows): Translator {
   const mask = buckets.length - 1;
   const next = new Uint32Array(count + 1);
   const ring = layout.receiveRing >> 2;
-  const outputs = new Uint32Array(512);
+  const outputs = new Uint32Array(3 * 256);
   const pool4 = new Int32Array(256 * 4);
   let outputCount = 0;
   let drops = 0;
@@ -65,47 +66,30 @@ export function translatorInJs(flows: Flows): Translator {
     return false;
   }
 
-  function hasSourceRoute(from: number, end: number): boolean {
-    let p = from;
-    while (p < end && bytes[p] !== 0) {
-      if (bytes[p] === 1) {
-        p++;
-        continue;
-      }
-      const length = bytes[p + 1]!;
-      if (p + 2 >= end || length < 2) return false;
-      if ((bytes[p] === 131 || bytes[p] === 137) && bytes[p + 2]! <= length) return true;
-      p += length;
-    }
-    return false;
-  }
-
-  function translate(address: number, whole: number, nowMs: number): boolean {
-    if (whole < 32) return false;
+  function translate(address: number, whole: number, slot: number, nowMs: number): boolean {
+    if (whole < 12 + 28) return false;
     const ip = address + 12;
-    if (bytes[ip]! >> 4 !== 4) return false;
-    const header = (bytes[ip]! & 15) << 2;
+    if (bytes[ip] !== 0x45) return false;
     const total = swap(halves[(ip + 2) >> 1]!);
-    if (header < 20 || header > total || total > whole - 12) return false;
-    if (halves[(ip + 6) >> 1]! & 0xff3f) return false;
-    if (header > 20 && hasSourceRoute(ip + 20, ip + header)) return false;
+    const offset = halves[(ip + 6) >> 1]!;
+    const tos = bytes[ip + 1]!;
+    const hops = bytes[ip + 8]!;
     const protocol = bytes[ip + 9]!;
-    const transport = ip + header;
-    const rest = total - header;
+    const transport = ip + 20;
+    const rest = total - 20;
+    if (total < 28 || total > whole - 12 || offset & 0xff3f || hops < 3) return false;
     if (protocol === 6) {
       if (rest < 20) return false;
       const own = (bytes[transport + 12]! >> 4) << 2;
       const flags = bytes[transport + 13]!;
       if (own < 20 || own > rest || (flags & 63) === 0 || flags & 7) return false;
-    } else if (protocol === 17) {
-      if (rest < 8 || swap(halves[(transport + 4) >> 1]!) !== rest) return false;
-    } else return false;
+    } else if (protocol !== 17 || swap(halves[(transport + 4) >> 1]!) !== rest) return false;
     const ports = words[transport >> 2]!;
     if ((ports & 0xffff) === 0 || ports >>> 16 === 0) return false;
-    let partial = (bytes[address]! & 1) !== 0;
+    const partial = (bytes[address]! & 1) !== 0;
     const at = protocol === 6 ? 16 : 6;
-    if (bytes[address + 1]! & 0x7f) return false;
-    if (partial && (halves[(address + 8) >> 1] !== at || halves[(address + 6) >> 1] !== header)) return false;
+    if (bytes[address + 1] !== 0) return false;
+    if (partial && (halves[(address + 8) >> 1] !== at || halves[(address + 6) >> 1] !== 20)) return false;
     const inner = words[(ip + 12) >> 2]!;
     const seen = words[(ip + 16) >> 2]!;
     if (isPool(seen) || (protocol === 17 && ports >>> 16 === 0x3500)) return false;
@@ -118,28 +102,18 @@ export function translatorInJs(flows: Flows): Translator {
         if ((sessions[s + 3]! & 255) === protocol) break;
       }
     }
-    const hops = bytes[ip + 8]!;
-    if (i === 0 || hops <= 1) return false;
-    sessions[s + 12] = nowMs;
-    if (40 + rest > mtu) return false;
-
-    const outerPort = sessions[s + 3]! >>> 16;
-    const delta = sessions[s + 13]!;
-    const portDelta = outerPort + ((ports & 0xffff) ^ 0xffff);
+    if (i === 0 || 40 + rest > (offset & 0x40 ? mtu : Math.min(mtu, 1280))) return false;
     const sumAt = (transport + at) >> 1;
     const sum = halves[sumAt]!;
+    if (protocol === 17 && sum === 0) return false;
+
+    const outerPort = sessions[s + 3]! >>> 16;
+    const delta = sessions[s + 13]! & 0xffff;
+    const portDelta = outerPort + ((ports & 0xffff) ^ 0xffff);
     halves[transport >> 1] = outerPort;
     if (partial) halves[sumAt] = fold(sum + delta);
     else if (protocol === 6) halves[sumAt] = adjust(sum, delta + portDelta);
-    else if (sum !== 0) halves[sumAt] = adjust(sum, delta + portDelta) || 0xffff;
-    else {
-      let all = swap(rest) + 0x1100;
-      for (let word = s + 4; word < s + 12; word++)
-        all += (sessions[word]! & 0xffff) + (sessions[word]! >>> 16);
-      halves[sumAt] = fold(all);
-      partial = true;
-    }
-    const tos = bytes[ip + 1]!;
+    else halves[sumAt] = adjust(sum, delta + portDelta) || 0xffff;
     const six = (transport - 40) >> 2;
     words[six] = 0x60 | (tos >> 4) | ((tos & 15) << 12);
     words[six + 1] = swap(rest) | (protocol << 16) | ((hops - 1) << 24);
@@ -150,10 +124,12 @@ export function translatorInJs(flows: Flows): Translator {
     words[six - 3] = partial ? 1 : 0;
     words[six - 2] = partial ? 40 << 16 : 0;
     words[six - 1] = partial ? at : 0;
+    sessions[s + 12] = nowMs;
     packets++;
     octets += 40 + rest;
-    outputs[outputCount * 2] = transport - 52;
-    outputs[outputCount * 2 + 1] = 52 + rest;
+    outputs[outputCount * 3] = transport - 52;
+    outputs[outputCount * 3 + 1] = 52 + rest;
+    outputs[outputCount * 3 + 2] = slot;
     outputCount++;
     return true;
   }
@@ -162,7 +138,8 @@ export function translatorInJs(flows: Flows): Translator {
     outputCount = 0;
     for (let i = 0; i < batch; i++) {
       const descriptor = ring + i * SIZE;
-      if (!translate(words[descriptor + ADDRESS]!, words[descriptor + LENGTH]!, nowMs)) drops++;
+      const slot = words[descriptor + SLOT]!;
+      if (!translate(words[descriptor + ADDRESS]!, words[descriptor + LENGTH]!, slot, nowMs)) drops++;
     }
     return outputCount;
   }
@@ -170,7 +147,7 @@ export function translatorInJs(flows: Flows): Translator {
   return {
     name: "js",
     process,
-    output: (i) => ({ address: outputs[i * 2]!, length: outputs[i * 2 + 1]! }),
+    output: (i) => ({ address: outputs[i * 3]!, length: outputs[i * 3 + 1]! }),
     run: runner(flows, (batch) => process(batch, 1)),
     kept: [() => [drops, packets, octets]],
   };

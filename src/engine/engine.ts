@@ -62,7 +62,10 @@ const dummyRouter4 = "192.0.0.8";
 const wasmUrl = new URL("../../wasm/engine.wasm", import.meta.url);
 
 /** One instance with its own memory: a worker's. Throws EG46_ENGINE when module and host are of different builds. */
-export async function createEngine(sizes: EngineSizes = defaultSizes): Promise<Engine> {
+export async function createEngine(
+  sizes: EngineSizes = defaultSizes,
+  key: Buffer = randomBytes(16),
+): Promise<Engine> {
   const instance = await instantiate(readFileSync(wasmUrl));
   const exports = instance.exports as unknown as EngineExports;
   if (exports.layoutHash.value !== layoutHash)
@@ -70,7 +73,6 @@ export async function createEngine(sizes: EngineSizes = defaultSizes): Promise<E
       "EG46_ENGINE",
       "engine.wasm is not of the same build as the program: run `npm run build`",
     );
-  const key = randomBytes(16);
   const address = exports.init(
     sizes.maxSessions,
     sizes.maxMappings,

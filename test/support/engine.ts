@@ -72,9 +72,9 @@ const smallSizes: EngineSizes = { maxSessions: 1 << 14, maxMappings: 1 << 12 };
 
 /** `device` may wrap the memory device. A lab begins with labSettings and the mapping nat4 → host6. */
 export async function startLab(
-  options: { sizes?: EngineSizes; wrap?: (device: PacketDevice) => PacketDevice } = {},
+  options: { sizes?: EngineSizes; key?: Buffer; wrap?: (device: PacketDevice) => PacketDevice } = {},
 ): Promise<Lab> {
-  const engine = await createEngine(options.sizes ?? smallSizes);
+  const engine = await createEngine(options.sizes ?? smallSizes, options.key);
   const device = memoryDevice(engine.bytes);
   const questions: { context: Uint8Array; question: Uint8Array }[] = [];
   const asked: string[] = [];
