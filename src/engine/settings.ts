@@ -15,6 +15,8 @@ export interface EngineSettings {
   readonly internalNets: readonly string[];
   /** IPv4 prefixes of the DNS46 pool. */
   readonly natSubnets: readonly string[];
+  /** IPv6 prefix behind which IPv4 hosts have their addresses for Pods (RFC 6052). Default: no NAT64. */
+  readonly nat64?: string | undefined;
   /** The gateway's own inner addresses: sources of the ICMP errors that it originates. */
   readonly self4?: string | undefined;
   readonly self6?: string | undefined;
