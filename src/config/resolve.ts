@@ -38,7 +38,7 @@ export interface DnsConfig {
 export interface EgressConfig {
   readonly name: string;
   readonly namespace: string;
-  /** False: Pods' IPv6 packets are refused. */
+  /** False: Pods' IPv6 packets are refused, but for NAT64's. */
   readonly dualStack: boolean;
   /** IPv6 prefix that stands for IPv4 hosts (RFC 6052), host bits cleared. Absent: no NAT64. */
   readonly nat64?: string;
@@ -174,8 +174,7 @@ function addressConflict({ dns, nat64, snat, automapAddresses }: EgressConfig): 
     ["dnsNat46Ipv4Subnet", dns?.subnet],
     ["nat64Ipv6Subnet", nat64],
   ] as const) {
-    const inside =
-      prefix && sources.find((address) => cidrContains(parseCidr(prefix), address));
+    const inside = prefix && sources.find((address) => cidrContains(parseCidr(prefix), address));
     if (inside) return `the SNAT address ${inside} lies inside ${field} ${prefix}`;
   }
   return undefined;

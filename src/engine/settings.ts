@@ -4,7 +4,7 @@ import type { Cidr } from "../addresses.ts";
 export interface EngineSettings {
   /** False: nothing leaves (no egress configuration is in force). */
   readonly active: boolean;
-  /** IPv6 from Pods may leave. */
+  /** IPv6 from Pods may leave as such. */
   readonly dualStack: boolean;
   /** UDP port 53 is for the DNS proxy. */
   readonly dns: boolean;

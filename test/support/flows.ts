@@ -2,7 +2,15 @@
 import assert from "node:assert/strict";
 import { decode } from "./decode.ts";
 import { far4, far6, far64, host6, type Lab, nat4, pod4, pod6, snat4, snat6 } from "./engine.ts";
-import { buildPacket, familyOf, type PacketInput, type PacketSpec, type Protocol, packetSpec, SYN } from "./packets.ts";
+import {
+  buildPacket,
+  familyOf,
+  type PacketInput,
+  type PacketSpec,
+  type Protocol,
+  packetSpec,
+  SYN,
+} from "./packets.ts";
 import { referenceIn, referenceOut } from "./reference.ts";
 
 export interface Flow {

@@ -2,7 +2,17 @@
 import assert from "node:assert/strict";
 import { decode } from "./decode.ts";
 import type { Lab } from "./engine.ts";
-import { type Flow, flow46, flow64, flows, fromPod, fromRemote, innerFamily, openFlow, outerFamily } from "./flows.ts";
+import {
+  type Flow,
+  flow46,
+  flow64,
+  flows,
+  fromPod,
+  fromRemote,
+  innerFamily,
+  openFlow,
+  outerFamily,
+} from "./flows.ts";
 import { reassemble } from "./fragments.ts";
 import { buildPacket, familyOf, type PacketSpec, type Protocol } from "./packets.ts";
 import { referenceIn, referenceOut } from "./reference.ts";

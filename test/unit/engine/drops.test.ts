@@ -3,8 +3,29 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { DropReason } from "../../../src/engine/layout.gen.ts";
 import { decode } from "../../support/decode.ts";
-import { far4, far6, type Lab, nat4, nat64, pod4, poolEntry, snat4, snat6, startLab } from "../../support/engine.ts";
-import { type Flow, flow44, flow46, flow64, flow66, flows, fromPod, fromRemote, openFlow } from "../../support/flows.ts";
+import {
+  far4,
+  far6,
+  type Lab,
+  nat4,
+  nat64,
+  pod4,
+  poolEntry,
+  snat4,
+  snat6,
+  startLab,
+} from "../../support/engine.ts";
+import {
+  type Flow,
+  flow44,
+  flow46,
+  flow64,
+  flow66,
+  flows,
+  fromPod,
+  fromRemote,
+  openFlow,
+} from "../../support/flows.ts";
 import { cut as inPieces, type Piece, readPiece, writePiece } from "../../support/fragments.ts";
 import { outerRouter6, type Side, setScene, side46, side64, sides } from "../../support/icmp-scene.ts";
 import {
@@ -326,7 +347,12 @@ function nat64Rows(): readonly Row[] {
     behind("DESTINATION_INTERNAL", nat64, "2001:db8:64::10.1.9.9", "own prefix"),
     behind("DESTINATION_NOT_FORWARDABLE", "2001:db8::/32", "2001:db8:b00:1::1", "bits behind the address"),
     behind("DESTINATION_NOT_FORWARDABLE", "2001:db8:100::/40", "2001:db8:10b:0:100::", "bits 64 to 71"),
-    behind("DESTINATION_NOT_FORWARDABLE", "2001:db8:1:2::/64", "2001:db8:1:2:b::100", "bits behind the address"),
+    behind(
+      "DESTINATION_NOT_FORWARDABLE",
+      "2001:db8:1:2::/64",
+      "2001:db8:1:2:b::100",
+      "bits behind the address",
+    ),
     behind("DUAL_STACK_DISABLED", nat64, "2001:db8:65::11.0.0.1", "beside the prefix"),
     row("DUAL_STACK_DISABLED", "NAT64 address without NAT64", (lab) => {
       lab.configure({ nat64: undefined, dualStack: false });
@@ -358,9 +384,7 @@ function nat64Rows(): readonly Row[] {
       "PACKET_TOO_BIG",
       "NAT64, from outside with DF",
       (lab) =>
-        buildPacket(
-          fromRemote(flow64, "udp", openFlow(lab, flow64, "udp", 4000), { payload: bytes(1453) }),
-        ),
+        buildPacket(fromRemote(flow64, "udp", openFlow(lab, flow64, "udp", 4000), { payload: bytes(1453) })),
       1,
     ),
   ];

@@ -90,8 +90,24 @@ const rows: readonly Row[] = [
     code: 4,
     word: 1380,
   },
-  { name: "NAT64, 6→4 time exceeded", flow: flow64, way: "out", details: { hops: 1 }, type: 3, code: 0, word: 0 },
-  { name: "NAT64, 4→6 time exceeded", flow: flow64, way: "in", details: { hops: 1 }, type: 11, code: 0, word: 0 },
+  {
+    name: "NAT64, 6→4 time exceeded",
+    flow: flow64,
+    way: "out",
+    details: { hops: 1 },
+    type: 3,
+    code: 0,
+    word: 0,
+  },
+  {
+    name: "NAT64, 4→6 time exceeded",
+    flow: flow64,
+    way: "in",
+    details: { hops: 1 },
+    type: 11,
+    code: 0,
+    word: 0,
+  },
   { name: "6→4 time exceeded", flow: flow46, way: "in", details: { hops: 1 }, type: 3, code: 0, word: 0 },
 ];
 

@@ -2,7 +2,17 @@
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
 import { far4, far64, host6, type Lab, labSettings, nat4, pod4, snat4, snat6 } from "../../support/engine.ts";
-import { type Flow, flow44, flow46, flow64, flow66, fromPod, fromRemote, only, openFlow } from "../../support/flows.ts";
+import {
+  type Flow,
+  flow44,
+  flow46,
+  flow64,
+  flow66,
+  fromPod,
+  fromRemote,
+  only,
+  openFlow,
+} from "../../support/flows.ts";
 import { addressesOf, buildError, extended } from "../../support/icmp.ts";
 import {
   assertBytes,
@@ -86,7 +96,12 @@ describe("whose error it is", () => {
   const rows: readonly Row[] = [
     { name: "the host itself", side: nat64In, source: far4, seen: far64 },
     { name: "a router", side: nat64In, source: outerRouter4, seen: "2001:db8:64::cb00:7101" },
-    { name: "a router with a private address", side: nat64In, source: "10.9.9.9", seen: "2001:db8:64::a09:909" },
+    {
+      name: "a router with a private address",
+      side: nat64In,
+      source: "10.9.9.9",
+      seen: "2001:db8:64::a09:909",
+    },
     { name: "the Pod", side: nat64Out, source: nat64Out.flow.pod, seen: snat4 },
     { name: "a router inside", side: nat64Out, source: "fd00:1::77", seen: snat4 },
     { name: "the host itself", side: side64, source: host6, seen: nat4 },

@@ -207,7 +207,12 @@ test("NAT64: prefix to the TUN and to every engine, whatever dualStack is", () =
 for (const [name, internalNets, nat64, expected] of [
   ["no IPv6 inside", ["10.244.0.0/16"], "64:ff9b::/96", /no internal network has IPv6/],
   ["beside the Pods", ["fd00:1::/64"], "fd00::/32", /^$/],
-  ["the Pods are in it", ["fd00:0:1::/64"], "fd00::/32", /fd00::\/32 holds the internal network fd00:0:1::\/64/],
+  [
+    "the Pods are in it",
+    ["fd00:0:1::/64"],
+    "fd00::/32",
+    /fd00::\/32 holds the internal network fd00:0:1::\/64/,
+  ],
 ] as const)
   test(`NAT64 ${nat64}, Pods in ${internalNets}: ${name}, ${expected.source === "^$" ? "nothing to say" : "said"}`, () => {
     const { warnings } = desire(egress(automap, { nat64 }), { ...facts, internalNets }, 1);
