@@ -1,12 +1,28 @@
 /** Session → target: where its packets go, each way, and what an ICMP error about them must quote. */
-import { mappedHi } from "./address";
+import { mappedBE, mappedHi } from "./address";
 import { fold, negate } from "./checksum";
 import { VirtualServer } from "./counters";
+import { nat64Hi, nat64Lo } from "./nat64";
 import { packet } from "./packet";
 import { PROTOCOL_ICMP4 } from "./protocol";
-import { Session } from "./session";
+import { Session, outerFamily } from "./session";
 import { poolAddress } from "./snat-pool";
 import { quotedTarget, target } from "./target";
+
+/** The remote end as the Pod knows it. */
+// @ts-ignore: decorator
+@inline
+export function seenLo(s: Session): u64 {
+  if (s.kind == VirtualServer.EGRESS_IPV6_NAT64) return nat64Lo(mappedBE(s.remoteHi));
+  return s.kind == VirtualServer.EGRESS_IPV4_NAT46 ? 0 : s.remoteLo;
+}
+
+// @ts-ignore: decorator
+@inline
+export function seenHi(s: Session): u64 {
+  if (s.kind == VirtualServer.EGRESS_IPV6_NAT64) return nat64Hi(mappedBE(s.remoteHi));
+  return s.kind == VirtualServer.EGRESS_IPV4_NAT46 ? mappedHi(s.seen4BE) : s.remoteHi;
+}
 
 /** The packet in hand, from the Pod to the outside. */
 // @ts-ignore: decorator
@@ -26,9 +42,8 @@ export function aimOut(s: Session): void {
 // @ts-ignore: decorator
 @inline
 export function aimIn(s: Session): void {
-  const translated = s.kind == VirtualServer.EGRESS_IPV4_NAT46;
-  target.sourceLo = translated ? 0 : packet.sourceLo;
-  target.sourceHi = translated ? mappedHi(s.seen4BE) : packet.sourceHi;
+  target.sourceLo = seenLo(s);
+  target.sourceHi = seenHi(s);
   target.destinationLo = s.innerLo;
   target.destinationHi = s.innerHi;
   target.sourcePortBE = s.protocol == PROTOCOL_ICMP4 ? s.innerPortBE : packet.sourcePortBE;
@@ -38,11 +53,10 @@ export function aimIn(s: Session): void {
 
 /** An error from outside quotes what we sent: the quote becomes what the Pod sent. */
 export function aimQuoteIn(s: Session): void {
-  const translated = s.kind == VirtualServer.EGRESS_IPV4_NAT46;
   quotedTarget.sourceLo = s.innerLo;
   quotedTarget.sourceHi = s.innerHi;
-  quotedTarget.destinationLo = translated ? 0 : s.remoteLo;
-  quotedTarget.destinationHi = translated ? mappedHi(s.seen4BE) : s.remoteHi;
+  quotedTarget.destinationLo = seenLo(s);
+  quotedTarget.destinationHi = seenHi(s);
   quotedTarget.sourcePortBE = s.innerPortBE;
   quotedTarget.destinationPortBE = s.protocol == PROTOCOL_ICMP4 ? s.innerPortBE : s.remotePortBE;
   quotedTarget.delta = negate(s.deltaOut);
@@ -57,7 +71,8 @@ export function aimQuoteOut(s: Session): void {
   quotedTarget.destinationHi = address.hi;
   quotedTarget.sourcePortBE = s.protocol == PROTOCOL_ICMP4 ? s.outerPortBE : s.remotePortBE;
   quotedTarget.destinationPortBE = s.outerPortBE;
-  // deltaIn counts from where return traffic arrives, which under automap isn't the address itself.
-  const alias = s.deltaIn == 0 ? 0 : <u32>address.sum + negate(address.inboundSum);
+  // deltaIn counts from where return traffic arrives, which under automap isn't the address itself; ICMPv4 doesn't.
+  const uncounted = s.protocol == PROTOCOL_ICMP4 && outerFamily(s.kind) == 4;
+  const alias = uncounted ? 0 : <u32>address.sum + negate(address.inboundSum);
   quotedTarget.delta = fold(<u64>negate(s.deltaIn) + alias);
 }

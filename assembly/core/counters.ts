@@ -8,6 +8,7 @@ export enum VirtualServer {
   EGRESS_IPV6,
   EGRESS_IPV4,
   EGRESS_IPV4_NAT46,
+  EGRESS_IPV6_NAT64,
 }
 
 /** A way through the engine; index of the packet and byte counters. */
@@ -21,8 +22,10 @@ export enum Path {
   DNS,
   HANDED_BACK,
   ICMP_ERROR,
+  OUT_64,
+  IN_46,
 }
-const PATHS: u32 = Path.ICMP_ERROR + 1;
+const PATHS: u32 = Path.IN_46 + 1;
 
 @unmanaged
 @final
@@ -31,10 +34,12 @@ export class Counters {
   connections0: u64;
   connections1: u64;
   connections2: u64;
+  connections3: u64;
   /** Sessions alive, by VirtualServer. */
   alive0: u64;
   alive1: u64;
   alive2: u64;
+  alive3: u64;
   mappings: u64;
   bindings: u64;
 }
@@ -42,8 +47,8 @@ export class Counters {
 const DROPS = memory.data(8 * 64, 64);
 const PACKETS = memory.data(8 * 16, 64);
 const BYTES = memory.data(8 * 16, 64);
-const RECORD = memory.data(8 * 8, 64);
-if (DROP_REASONS > 64 || PATHS > 16) ERROR("more counters than memory");
+const RECORD = memory.data(8 * 10, 64);
+if (DROP_REASONS > 64 || PATHS > 16 || offsetof<Counters>() > 80) ERROR("more counters than memory");
 
 export const counters: Counters = changetype<Counters>(RECORD);
 export const dropCounters: usize = DROPS;

@@ -3,6 +3,7 @@
  * addresses (RFC 6052). Addresses as address.ts forms them; bit 0 is the first on the wire.
  */
 import { mappedHi } from "./address";
+import { embeddedHi, embeddedLo, extractedBE } from "./rfc6052";
 
 @unmanaged
 @final
@@ -46,9 +47,6 @@ export const eamOrder6: usize = BY_6;
 /** What map46 and map64 found. */
 export let mappedLo: u64 = 0;
 export let mappedAddressHi: u64 = 0;
-
-/** Room for one address as bytes. */
-const BYTES = memory.data(16, 8);
 
 // @ts-ignore: decorator
 @inline
@@ -114,31 +112,16 @@ export function map64(lo: u64, hi: u64): bool {
   return extract(lo, hi);
 }
 
-/** RFC 6052 §2.2: bits 64 to 71 are zero and hold nothing of the address. */
 function embed(addressBE: u32): bool {
-  store<u64>(BYTES, stateless.pool6Lo);
-  store<u64>(BYTES, stateless.pool6Hi, 8);
-  let at = stateless.pool6Length >> 3;
-  for (let i: u32 = 0; i < 4; i++, at++) {
-    if (at == 8) at++;
-    store<u8>(BYTES + at, <u8>(addressBE >> (i << 3)));
-  }
-  mappedLo = load<u64>(BYTES);
-  mappedAddressHi = load<u64>(BYTES, 8);
+  mappedLo = embeddedLo(stateless.pool6Lo, stateless.pool6Length, addressBE);
+  mappedAddressHi = embeddedHi(stateless.pool6Hi, stateless.pool6Length, addressBE);
   return true;
 }
 
 function extract(lo: u64, hi: u64): bool {
   const length = stateless.pool6Length;
   if (length == 0 || !samePrefix(lo, hi, stateless.pool6Lo, stateless.pool6Hi, length)) return false;
-  store<u64>(BYTES, lo);
-  store<u64>(BYTES, hi, 8);
-  let at = length >> 3;
-  let addressBE: u32 = 0;
-  for (let i: u32 = 0; i < 4; i++, at++) {
-    if (at == 8) at++;
-    addressBE |= <u32>load<u8>(BYTES + at) << (i << 3);
-  }
+  const addressBE = extractedBE(lo, hi, length);
   // Other bits are zero, or the answer would come from another address than was asked.
   embed(addressBE);
   if (mappedLo != lo || mappedAddressHi != hi) return false;

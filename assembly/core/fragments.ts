@@ -4,6 +4,7 @@
  * (RFC 791, RFC 8200 §4.5).
  */
 import { mix } from "./hash";
+import { isNat64, nat64Host } from "./nat64";
 import { packet } from "./packet";
 import { target } from "./target";
 
@@ -48,10 +49,19 @@ function place(index: u32): Route {
   return changetype<Route>(TABLE + <usize>(index & (PLACES - 1)) * 80);
 }
 
-/** Not by source: what several Pods send to one destination has to be told apart there (RFC 6864 §4.3). */
+/**
+ * Not by source: what several Pods send to one destination, be it by way of NAT64, has to be told apart there
+ * (RFC 6864 §4.3).
+ */
 function home(): u32 {
   const packetOf = (<u64>packet.protocol << 16) | (packet.identification & 0xffff);
-  return <u32>mix(packet.destinationLo ^ mix(packet.destinationHi ^ packetOf)) & (PLACES - 1);
+  let lo = packet.destinationLo;
+  let hi = packet.destinationHi;
+  if (isNat64(lo, hi)) {
+    hi = nat64Host(lo, hi);
+    lo = 0;
+  }
+  return <u32>mix(lo ^ mix(hi ^ packetOf)) & (PLACES - 1);
 }
 
 // @ts-ignore: decorator

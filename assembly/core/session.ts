@@ -12,6 +12,7 @@ import { Destination, destinationOf, dropUnused, forgetPort, notePort } from "./
 import { VirtualServer, countSession } from "./counters";
 import { mix } from "./hash";
 import { limits } from "./limits";
+import { isNat64, nat64Hi, nat64Host, nat64Lo } from "./nat64";
 import { packet } from "./packet";
 import { portHash, probeStep, takePort } from "./port-pool";
 import { PROTOCOL_ICMP4, PROTOCOL_TCP } from "./protocol";
@@ -28,7 +29,7 @@ export class Session {
   /** The remote end on the external wire. */
   remoteLo: u64;
   remoteHi: u64;
-  /** The IPv4 destination that the Pod uses, wire order; 0 in an IPv6 session. */
+  /** The IPv4 destination that the Pod uses, wire order; 0 in a session of an IPv6 Pod. */
   seen4BE: u32;
   innerPortBE: u16;
   remotePortBE: u16;
@@ -194,7 +195,7 @@ export function findFromPod(
 ): Session | null {
   if (family == 4) {
     const seen = mappedBE(farHi);
-    // 0 marks IPv6 sessions.
+    // 0 marks sessions of IPv6 Pods.
     if (seen == 0) return null;
     let p = load<u32>(outBucket4(mappedBE(innerHi), seen, ports, protocol));
     while (p != 0) {
@@ -204,6 +205,11 @@ export function findFromPod(
       p = <u32>s.nextOut;
     }
     return null;
+  }
+  // No IPv6 packet has an address of ::ffff:0:0/96: sessions to the IPv4 host itself can't be meant.
+  if (isNat64(farLo, farHi)) {
+    farHi = nat64Host(farLo, farHi);
+    farLo = 0;
   }
   let p = load<u32>(outBucket6(innerLo, innerHi, farLo, farHi, ports, protocol));
   while (p != 0) {
@@ -289,6 +295,30 @@ function hasPoolAddress(s: Session): bool {
   return coldOf(s).poolGeneration == poolAddress(s.pool).generation;
 }
 
+/** Sessions of the kind are dead from here on; they are swept. */
+export function endSessions(kind: VirtualServer): void {
+  for (let i: u32 = 0; i < used; i++) {
+    const s = changetype<Session>(table + (<usize>i << 6));
+    // Generations only go up: this one doesn't come again.
+    if (s.protocol != 0 && s.kind == kind) coldOf(s).poolGeneration = <u16>(poolAddress(s.pool).generation - 1);
+  }
+  expectOrphans();
+}
+
+/** IP version of the session's packets on the external wire. */
+// @ts-ignore: decorator
+@inline
+export function outerFamily(kind: VirtualServer): u32 {
+  return kind == VirtualServer.EGRESS_IPV4 || kind == VirtualServer.EGRESS_IPV6_NAT64 ? 4 : 6;
+}
+
+/** Its packets change the IP version. */
+// @ts-ignore: decorator
+@inline
+export function isTranslated(kind: VirtualServer): bool {
+  return kind == VirtualServer.EGRESS_IPV4_NAT46 || kind == VirtualServer.EGRESS_IPV6_NAT64;
+}
+
 /** What makeSession made. */
 export let made: Session = changetype<Session>(0);
 
@@ -297,7 +327,7 @@ export let made: Session = changetype<Session>(0);
  * wire. DropReason.NONE: the session is in `made`.
  */
 export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, nowMs: u32): DropReason {
-  const family: u32 = kind == VirtualServer.EGRESS_IPV4 ? 4 : 6;
+  const family = outerFamily(kind);
   const protocol = packet.protocol;
   const innerPortBE = packet.sourcePortBE;
   const remotePortBE = remotePortOf(packet.protocol, packet.destinationPortBE);
@@ -421,7 +451,7 @@ function takeTcpPort(
   return 0;
 }
 
-/** ICMPv4 has no pseudo-header: its checksum feels the addresses only where ICMPv6 stands on the external wire. */
+/** ICMPv4 has no pseudo-header: its checksum feels the addresses only where ICMPv6 stands on one of the two sides. */
 function setDeltas(s: Session, address: PoolAddress): void {
   const icmp = s.protocol == PROTOCOL_ICMP4;
   if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) {
@@ -429,6 +459,12 @@ function setDeltas(s: Session, address: PoolAddress): void {
     const inner = icmp ? 0 : fold(<u64>sum32(mappedBE(s.innerHi)) + sum32(s.seen4BE));
     s.deltaOut = <u16>fold(<u64>address.sum + remote + negate(inner));
     s.deltaIn = <u16>fold(<u64>inner + negate(remote) + negate(address.inboundSum));
+  } else if (s.kind == VirtualServer.EGRESS_IPV6_NAT64) {
+    const remoteBE = mappedBE(s.remoteHi);
+    const inner = <u64>sumAddress(s.innerLo, s.innerHi) + sumAddress(nat64Lo(remoteBE), nat64Hi(remoteBE));
+    const remote: u64 = icmp ? 0 : sum32(remoteBE);
+    s.deltaOut = <u16>fold((icmp ? 0 : address.sum) + remote + negate(fold(inner)));
+    s.deltaIn = <u16>fold(inner + negate(icmp ? 0 : fold(remote + address.inboundSum)));
   } else {
     const inner =
       s.kind == VirtualServer.EGRESS_IPV4 ? sum32(mappedBE(s.innerHi)) : sumAddress(s.innerLo, s.innerHi);

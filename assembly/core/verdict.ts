@@ -73,6 +73,8 @@ export enum DropReason {
   SOURCE_UNMAPPED,
   /** Stateless translation: no mapping or prefix covers the destination. */
   DESTINATION_UNMAPPED,
+  /** Well-known NAT64 prefix with an IPv4 address that isn't global (RFC 6052 §3.1): those need a prefix of your own. */
+  NAT64_NOT_GLOBAL,
   /** DNS46 pool address without a mapping. */
   MAPPING_UNKNOWN,
   /** DNS46 pool address: the mapping store did not answer in time. */

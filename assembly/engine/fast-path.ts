@@ -84,7 +84,7 @@ function fast4(ip: usize, length: u32, slot: u32, nowMs: u32): bool {
   if (s.kind != VirtualServer.EGRESS_IPV4_NAT46) return out44(ip, slot, nowMs, s, flags);
   if (s.hairpin) return false;
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
-  if (rest + IPV6_HEADER > (header.dontFragment ? limits.mtuOuter : cutAbove())) return false;
+  if (rest + IPV6_HEADER > (header.dontFragment ? limits.mtuOuter : cutAbove(limits.mtuOuter))) return false;
   const tos: u32 = header.tos;
   let marks = NO_MARKS;
   if (protocol == PROTOCOL_UDP) {

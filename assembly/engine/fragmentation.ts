@@ -19,44 +19,47 @@ const LARGEST: u32 = 65_535;
 const MAX_PIECES: u32 = LARGEST / ((IPV6_MINIMUM_MTU - HEADERS) & ~7) + 1;
 if (LARGEST + MAX_PIECES * (VNET_HEADER + HEADERS) > SLOT_ROOM) ERROR("the pieces of a packet need more than a slot");
 
-/** What is larger than this, as IPv6, is cut when its sender allows it (RFC 7915 §4: 'lowest-ipv6-mtu'). */
+/**
+ * What is larger than this, as IPv6 on a link of `mtu6`, is cut when its sender allows it (RFC 7915 §4:
+ * 'lowest-ipv6-mtu').
+ */
 // @ts-ignore: decorator
 @inline
-export function cutAbove(): u32 {
-  return max(IPV6_MINIMUM_MTU, min(limits.lowestMtu6, limits.mtuOuter));
+export function cutAbove(mtu6: u32): u32 {
+  return max(IPV6_MINIMUM_MTU, min(limits.lowestMtu6, mtu6));
 }
 
-/** Sends the translated packet in hand, whose IPv6 header is at `ip`, in fragments that fit: all of them, or none. */
-export function sendFragments(ip: usize): DropReason {
+/** Sends the translated packet in hand, whose IPv6 header is at `ip`, in fragments of at most `size`: all, or none. */
+export function sendFragments(ip: usize, size: u32): DropReason {
   const transport = packet.transport;
   const length = packet.transportLength;
   completeChecksum();
   const original = Ipv6.at(ip);
   const was = packet.fragment != 0;
   const protocol = was ? Fragment.at(transport - FRAGMENT_HEADER).nextHeader : original.nextHeader;
-  const step = (cutAbove() - HEADERS) & ~7;
+  const step = (size - HEADERS) & ~7;
   if (transmitted() + (length + step - 1) / step > TRANSMIT_CAPACITY) return DropReason.OUTPUT_FULL;
   const slot = takeSlot();
   if (slot < 0) return DropReason.OUTPUT_FULL;
   spend(slot);
   let p = slotAddress(slot) + HEADROOM;
   for (let at: u32 = 0; at < length; at += step) {
-    const size = min(step, length - at);
+    const piece = min(step, length - at);
     memory.copy(p, ip, IPV6_HEADER);
     const header = Ipv6.at(p);
-    header.payloadLengthBE = bswap<u16>(<u16>(FRAGMENT_HEADER + size));
+    header.payloadLengthBE = bswap<u16>(<u16>(FRAGMENT_HEADER + piece));
     header.nextHeader = <u8>NEXT_FRAGMENT;
     const fragment = Fragment.at(p + IPV6_HEADER);
-    const more = at + size < length || packet.moreFragments;
+    const more = at + piece < length || packet.moreFragments;
     fragment.nextHeader = protocol;
     fragment.reserved = 0;
     fragment.offsetMoreBE = bswap<u16>(<u16>(packet.fragmentOffset + at) | <u16>more);
     // §4.1: the IPv4 identification, extended with zeros.
     fragment.identificationBE = bswap<u32>(packet.identification);
-    memory.copy(p + HEADERS, transport + at, size);
+    memory.copy(p + HEADERS, transport + at, piece);
     memory.fill(p - VNET_HEADER, 0, VNET_HEADER);
-    transmit(p - VNET_HEADER, VNET_HEADER + HEADERS + size, Verdict.FORWARD, slot, 0);
-    p += HEADERS + size + VNET_HEADER;
+    transmit(p - VNET_HEADER, VNET_HEADER + HEADERS + piece, Verdict.FORWARD, slot, 0);
+    p += HEADERS + piece + VNET_HEADER;
   }
   return DropReason.NONE;
 }

@@ -1,11 +1,12 @@
 /** ICMP errors about our sessions, from one side to the other. They don't prolong a session's life. */
-import { aimQuoteIn, aimQuoteOut } from "../core/aim";
-import { mappedHi } from "../core/address";
+import { mappedBE, mappedHi } from "../core/address";
+import { aimQuoteIn, aimQuoteOut, seenHi, seenLo } from "../core/aim";
 import { Path, VirtualServer, countPath } from "../core/counters";
 import { limits } from "../core/limits";
+import { mayRepresent, nat64Hi, nat64Lo } from "../core/nat64";
 import { packet, parse } from "../core/packet";
 import { parseQuote, quoted } from "../core/quote";
-import { Session, findQuotedByPod, findQuotedFromOutside, isCurrent } from "../core/session";
+import { Session, findQuotedByPod, findQuotedFromOutside, isCurrent, outerFamily } from "../core/session";
 import { findInbound, isAutomap, poolAddress } from "../core/snat-pool";
 import { target } from "../core/target";
 import { translateError } from "../core/translate-error";
@@ -24,13 +25,25 @@ export function relayIn(pool: u32): DropReason {
   target.destinationHi = s.innerHi;
   target.sourceLo = packet.sourceLo;
   target.sourceHi = packet.sourceHi;
-  if (s.kind != VirtualServer.EGRESS_IPV4_NAT46)
-    return sendError(packet.family, s.kind == VirtualServer.EGRESS_IPV4 ? Path.IN_44 : Path.IN_66);
+  if (s.kind == VirtualServer.EGRESS_IPV6_NAT64) {
+    setRouter6(s);
+    return sendError(6, Path.IN_46);
+  }
+  if (s.kind != VirtualServer.EGRESS_IPV4_NAT46) return sendError(packet.family, pathIn(s));
   // RFC 6791: an IPv6 router has no IPv4 address; only the host itself has, in the Pod's eyes.
   const fromHost = packet.sourceLo == s.remoteLo && packet.sourceHi == s.remoteHi;
   target.sourceLo = 0;
   target.sourceHi = fromHost ? mappedHi(s.seen4BE) : policies.router4Hi;
   return sendError(4, Path.IN_64);
+}
+
+/** An IPv4 router has its address behind the NAT64 prefix; one that may not stand there is the gateway's own part. */
+function setRouter6(s: Session): void {
+  const routerBE = mappedBE(packet.sourceHi);
+  const represented = mayRepresent(bswap<u32>(routerBE));
+  const own = !represented && policies.self6Lo != 0;
+  target.sourceLo = represented ? nat64Lo(routerBE) : own ? policies.self6Lo : seenLo(s);
+  target.sourceHi = represented ? nat64Hi(routerBE) : own ? policies.self6Hi : seenHi(s);
 }
 
 /** An error from a Pod about a packet that came from outside. */
@@ -48,13 +61,21 @@ export function relayOut(): DropReason {
   target.sourceHi = address.hi;
   target.destinationLo = s.remoteLo;
   target.destinationHi = s.remoteHi;
-  return sendError(s.kind == VirtualServer.EGRESS_IPV4 ? 4 : 6, pathOut(s));
+  return sendError(outerFamily(s.kind), pathOut(s));
 }
 
 /** The way of the session's packets to the outside. */
 export function pathOut(s: Session): Path {
   if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) return Path.OUT_46;
+  if (s.kind == VirtualServer.EGRESS_IPV6_NAT64) return Path.OUT_64;
   return s.kind == VirtualServer.EGRESS_IPV4 ? Path.OUT_44 : Path.OUT_66;
+}
+
+/** Of those from outside. */
+export function pathIn(s: Session): Path {
+  if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) return Path.IN_64;
+  if (s.kind == VirtualServer.EGRESS_IPV6_NAT64) return Path.IN_46;
+  return s.kind == VirtualServer.EGRESS_IPV4 ? Path.IN_44 : Path.IN_66;
 }
 
 /** Sends the error in hand, by `target` and `quotedTarget`, as a packet of IP version `family`. */
@@ -64,8 +85,10 @@ export function sendError(family: u32, path: Path): DropReason {
   const slot = takeSlot();
   if (slot < 0) return DropReason.OUTPUT_FULL;
   const ip = slotAddress(slot) + HEADROOM;
-  // NAT46: IPv4 inside, IPv6 outside.
-  const length = translateError(ip, family, limits.mtuInner, limits.mtuOuter);
+  const sixInside = path == Path.OUT_64 || path == Path.IN_46;
+  const mtu4 = sixInside ? limits.mtuOuter : limits.mtuInner;
+  const mtu6 = sixInside ? limits.mtuInner : limits.mtuOuter;
+  const length = translateError(ip, family, mtu4, mtu6);
   if (length == 0) {
     freeSlot(slot);
     return DropReason.ICMP_TYPE_UNSUPPORTED;

@@ -4,14 +4,15 @@
  */
 import { reserve } from "../core/arena";
 import { initBindings } from "../core/bib";
-import { byteCounters, counters, dropCounters, packetCounters } from "../core/counters";
+import { VirtualServer, byteCounters, counters, dropCounters, packetCounters } from "../core/counters";
 import { MAX_EAMS, eamOrder6, eamTable, stateless } from "../core/eam";
 import { initDestinations } from "../core/destination";
 import { setHashKey } from "../core/hash";
 import { expireResting } from "../core/hold-down";
 import { defaultLimits, limits } from "../core/limits";
 import { initMappings, installMapping, removeMapping } from "../core/mapping";
-import { expectOrphans, initSessions, nextPolicyGeneration, sessionPlaces, sweepSessions } from "../core/session";
+import { setNat64 } from "../core/nat64";
+import { endSessions, expectOrphans, initSessions, nextPolicyGeneration, sessionPlaces, sweepSessions } from "../core/session";
 import { addPoolAddress, indexPool, initPool, removePoolAddress } from "../core/snat-pool";
 import { DropReason } from "../core/verdict";
 import { argumentBlock, layout } from "./layout";
@@ -126,6 +127,11 @@ export function poolAdd(family: u32, firstPort: u32, lastPort: u32): i32 {
     firstPort,
     lastPort,
   );
+}
+
+/** Argument block: the prefix (16 bytes), of which `length` bits count; 0 = no NAT64. Sessions of another one end. */
+export function nat64(length: u32): void {
+  if (setNat64(load<u64>(argumentBlock), load<u64>(argumentBlock, 8), length)) endSessions(VirtualServer.EGRESS_IPV6_NAT64);
 }
 
 /** Its sessions end. poolIndex() after. */

@@ -13,6 +13,7 @@ import { Path, VirtualServer, countDrop, countPath } from "../core/counters";
 import { REFUSED, followFragments, fragmentKey, refuseFragments, rememberFragments } from "../core/fragments";
 import { limits } from "../core/limits";
 import { lookupMapping } from "../core/mapping";
+import { isInNat64Prefix, isNat64, mayRepresent, nat64Host } from "../core/nat64";
 import { stateless } from "../core/eam";
 import { fits, isSegmented, readOffload, segmentSize } from "../core/offload";
 import { FRAGMENT_FIRST, FRAGMENT_LATER, FRAGMENT_NONE, mayBeAnswered, packet, parse } from "../core/packet";
@@ -23,6 +24,7 @@ import {
   findIn,
   findOut,
   isCurrent,
+  isTranslated,
   made,
   makeSession,
   removeSession,
@@ -45,8 +47,8 @@ import { IPV6_MINIMUM_MTU, cutAbove, sendFragments } from "./fragmentation";
 import { handBack } from "./hand-back";
 import { heldIp, heldLength, heldSlot, holdFragment, releaseFragment } from "./held-fragments";
 import { sendRouteRefused, sendTimeExceeded, sendTooBig } from "./icmp-error";
-import { pathOut, relayIn, relayOut } from "./icmp-relay";
-import { isInternalDestination, isNatDestination, sourcePolicy } from "./policy";
+import { pathIn, pathOut, relayIn, relayOut } from "./icmp-relay";
+import { isInternal, isInternalDestination, isNatAddress, sourcePolicy } from "./policy";
 import { received, spend, transmit } from "./slots";
 import { releasedIp, releasedLength, releasedSlot, nowKnown, release, wait } from "./waiting";
 import { translateStateless } from "./stateless";
@@ -201,11 +203,6 @@ function offer(s: Session): void {
   if (marks != NO_MARKS) mergeable = changetype<usize>(s);
 }
 
-function pathIn(s: Session): Path {
-  if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) return Path.IN_64;
-  return s.kind == VirtualServer.EGRESS_IPV4 ? Path.IN_44 : Path.IN_66;
-}
-
 function laterFragment(): DropReason {
   const way = followFragments(now);
   if (way >= REFUSED) return way - REFUSED;
@@ -236,9 +233,13 @@ function remember(path: Path): void {
 export function send(path: Path): DropReason {
   switch (path) {
     case Path.OUT_46:
-      return sendOut46();
+      return send46(path, limits.mtuOuter, limits.mtuInner);
     case Path.IN_64:
-      return sendIn64();
+      return send64(path, limits.mtuOuter, limits.mtuInner);
+    case Path.OUT_64:
+      return send64(path, limits.mtuInner, limits.mtuOuter);
+    case Path.IN_46:
+      return send46(path, limits.mtuInner, limits.mtuOuter);
     case Path.OUT_44:
     case Path.OUT_66:
       return sendAsIs(path, limits.mtuOuter);
@@ -249,32 +250,33 @@ export function send(path: Path): DropReason {
   }
 }
 
-function sendOut46(): DropReason {
+/** The MTUs are those of the IPv6 and the IPv4 side. */
+function send46(path: Path, mtu6: u32, mtu4: u32): DropReason {
   if (packet.hopLimit <= 1) return expired();
   const reason = checkFragment();
   if (reason != DropReason.NONE) return reason;
   const header = IPV6_HEADER + (packet.fragment != FRAGMENT_NONE ? FRAGMENT_HEADER : 0);
-  const segment = maxSegment(IPV6_HEADER, IPV4_HEADER);
+  const segment = maxSegment(mtu6 - IPV6_HEADER, mtu4 - IPV4_HEADER);
   const mayCut = !Ipv4.at(packet.ip).dontFragment && !isSegmented();
-  if (fits(header, mayCut ? cutAbove() : limits.mtuOuter))
-    return forward(translate46(limits.mtuOuter, segment), Path.OUT_46);
-  if (!mayCut) return tooBig(limits.mtuOuter - (IPV6_HEADER - IPV4_HEADER));
+  const most = mayCut ? cutAbove(mtu6) : mtu6;
+  if (fits(header, most)) return forward(translate46(mtu6, segment), path);
+  if (!mayCut) return tooBig(mtu6 - (IPV6_HEADER - IPV4_HEADER));
   // A whole packet becomes fragments here: their identification must be nobody else's.
-  if (packet.fragment == FRAGMENT_NONE) rememberFragments(Path.OUT_46 + 1, now);
+  if (packet.fragment == FRAGMENT_NONE) rememberFragments(path + 1, now);
   const length = <u32>(packet.transport - packet.ip) + packet.transportLength;
-  const sent = sendFragments(translate46(limits.mtuOuter, segment));
-  if (sent == DropReason.NONE) countPath(Path.OUT_46, length);
+  const sent = sendFragments(translate46(mtu6, segment), most);
+  if (sent == DropReason.NONE) countPath(path, length);
   return sent;
 }
 
-function sendIn64(): DropReason {
+function send64(path: Path, mtu6: u32, mtu4: u32): DropReason {
   if (packet.hopLimit <= 1) return expired();
   const reason = checkFragment();
   if (reason != DropReason.NONE) return reason;
   const size = packet.fragmentOffset + packet.transportLength + IPV4_HEADER;
-  if (size > 0xffff || !(goesInPieces(size) || fits(IPV4_HEADER, limits.mtuInner)))
-    return tooBig(max(IPV6_MINIMUM_MTU, limits.mtuInner + (IPV6_HEADER - IPV4_HEADER)));
-  return forward(translate64(limits.mtuInner, maxSegment(IPV6_HEADER, IPV4_HEADER)), Path.IN_64);
+  if (size > 0xffff || !(goesInPieces(size) || fits(IPV4_HEADER, mtu4)))
+    return tooBig(max(IPV6_MINIMUM_MTU, mtu4 + (IPV6_HEADER - IPV4_HEADER)));
+  return forward(translate64(mtu4, maxSegment(mtu6 - IPV6_HEADER, mtu4 - IPV4_HEADER)), path);
 }
 
 /** RFC 7915 §5.1, §5.1.1: becomes a packet with DF=0, which the kernel fragments (further). */
@@ -285,7 +287,7 @@ function goesInPieces(size: u32): bool {
 function sendAsIs(path: Path, mtu: u32): DropReason {
   if (!fitsAsIs(mtu)) return tooBig(mtu);
   const header = packet.family == 4 ? IPV4_HEADER : IPV6_HEADER;
-  return forward(rewrite(mtu, maxSegment(header, header)), path);
+  return forward(rewrite(mtu, maxSegment(limits.mtuOuter - header, limits.mtuInner - header)), path);
 }
 
 /** What can't be translated between IP versions in pieces. */
@@ -323,6 +325,7 @@ function open(): DropReason {
   if (packet.protocol == PROTOCOL_TCP && !opensConnection(packet.tcpFlags)) return DropReason.TCP_NO_SESSION;
   if (packet.protocol == PROTOCOL_ICMP4 && !packet.echoRequest) return DropReason.ICMP_TYPE_UNSUPPORTED;
   if (packet.family == 6) {
+    if (isInNat64Prefix(packet.destinationLo, packet.destinationHi)) return open64();
     if (!policy.dualStack) return DropReason.DUAL_STACK_DISABLED;
     if (!isForwardable6(packet.destinationLo)) return DropReason.DESTINATION_NOT_FORWARDABLE;
     if (isInternalDestination()) return DropReason.DESTINATION_INTERNAL;
@@ -335,9 +338,21 @@ function open(): DropReason {
     if (!isForwardable6(mapping.hostLo)) return DropReason.DESTINATION_NOT_FORWARDABLE;
     return makeSession(VirtualServer.EGRESS_IPV4_NAT46, mapping.hostLo, mapping.hostHi, now);
   }
-  if (isNatDestination()) return keep(destinationBE);
+  if (isNatAddress(packet.destinationLo, packet.destinationHi)) return keep(destinationBE);
   if (isInternalDestination()) return DropReason.DESTINATION_INTERNAL;
   return makeSession(VirtualServer.EGRESS_IPV4, packet.destinationLo, packet.destinationHi, now);
+}
+
+/** From an IPv6 Pod to an IPv4 host. */
+function open64(): DropReason {
+  if (!isNat64(packet.destinationLo, packet.destinationHi)) return DropReason.DESTINATION_NOT_FORWARDABLE;
+  const hostHi = nat64Host(packet.destinationLo, packet.destinationHi);
+  const host = bswap<u32>(mappedBE(hostHi));
+  // An address of the DNS46 pool stands for an IPv6 host, to which there is a way without two translations.
+  if (!isForwardable4(host) || isNatAddress(0, hostHi)) return DropReason.DESTINATION_NOT_FORWARDABLE;
+  if (!mayRepresent(host)) return DropReason.NAT64_NOT_GLOBAL;
+  if (isInternal(0, hostHi)) return DropReason.DESTINATION_INTERNAL;
+  return makeSession(VirtualServer.EGRESS_IPV6_NAT64, 0, hostHi, now);
 }
 
 /** Unknown address of a DNS46 pool: the packet waits while the host asks the store. */
@@ -359,8 +374,8 @@ function forward(ip: usize, path: Path): DropReason {
 
 /** The datagram went into the output before it. */
 function merged(path: Path): DropReason {
-  const header = path == Path.OUT_46 || path == Path.OUT_66 || path == Path.IN_66 ? IPV6_HEADER : IPV4_HEADER;
-  countPath(path, header + packet.transportLength);
+  const six = path == Path.OUT_46 || path == Path.IN_46 || path == Path.OUT_66 || path == Path.IN_66;
+  countPath(path, (six ? IPV6_HEADER : IPV4_HEADER) + packet.transportLength);
   return DropReason.NONE;
 }
 
@@ -407,7 +422,7 @@ function toHost(address: PoolAddress): DropReason {
  * to itself and never come back here.
  */
 function expires(s: Session): bool {
-  const translated = s.kind == VirtualServer.EGRESS_IPV4_NAT46 ? 1 : 0;
+  const translated = isTranslated(s.kind) ? 1 : 0;
   const behind = isAutomap(poolAddress(s.pool)) ? 1 : 0;
   return packet.hopLimit <= <u32>(translated + behind);
 }
@@ -446,11 +461,11 @@ function fitsAsIs(mtu: u32): bool {
   return packet.family == 4 && !Ipv4.at(packet.ip).dontFragment;
 }
 
-/** Largest TCP payload that fits both links (RFC 6691: options don't count); the IP header sizes there. */
+/** Largest TCP payload that fits both links (RFC 6691: options don't count); the room behind the IP headers there. */
 // @ts-ignore: decorator
 @inline
-function maxSegment(outer: u32, inner: u32): u32 {
+function maxSegment(room: u32, otherRoom: u32): u32 {
   // RFC 7915 leaves the transport's options alone, and so does a translator without state.
   if (stateless.enabled != 0) return 0xffff;
-  return min(limits.mtuOuter - outer, limits.mtuInner - inner) - TCP_HEADER;
+  return min(room, otherRoom) - TCP_HEADER;
 }

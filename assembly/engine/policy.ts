@@ -68,11 +68,15 @@ export function sourcePolicy(): Policy | null {
   return prefix == null ? null : changetype<Policy>(POLICIES + (<usize>prefix.policy << 4));
 }
 
-export function isInternalDestination(): bool {
-  return match(INTERNAL, policies.internalCount, packet.destinationLo, packet.destinationHi) != null;
+export function isInternal(lo: u64, hi: u64): bool {
+  return match(INTERNAL, policies.internalCount, lo, hi) != null;
 }
 
-/** The packet's destination belongs to a DNS46 pool. */
-export function isNatDestination(): bool {
-  return match(NAT, policies.natCount, packet.destinationLo, packet.destinationHi) != null;
+export function isInternalDestination(): bool {
+  return isInternal(packet.destinationLo, packet.destinationHi);
+}
+
+/** The address belongs to a DNS46 pool. */
+export function isNatAddress(lo: u64, hi: u64): bool {
+  return match(NAT, policies.natCount, lo, hi) != null;
 }

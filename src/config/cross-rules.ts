@@ -74,7 +74,7 @@ function dns46Faults(spec: EgressSpec): Fault[] {
   return faults;
 }
 
-function snatFaults({ snatType, egressSnatpool, dnsNat46Enabled }: EgressSpec): Fault[] {
+function snatFaults({ snatType, egressSnatpool, dnsNat46Enabled, nat64Enabled }: EgressSpec): Fault[] {
   const named = egressSnatpool !== undefined && egressSnatpool !== null && egressSnatpool !== "";
   if (snatType === "SRC_TRANS_SNATPOOL" && !named)
     return [
@@ -95,6 +95,11 @@ function snatFaults({ snatType, egressSnatpool, dnsNat46Enabled }: EgressSpec): 
       path,
       message:
         "expected a SNAT as dnsNat46Enabled is true (an IPv4 Pod has no IPv6 source), got SRC_TRANS_NONE",
+    });
+  if (snatType === "SRC_TRANS_NONE" && nat64Enabled)
+    faults.push({
+      path,
+      message: "expected a SNAT as nat64Enabled is true (an IPv6 Pod has no IPv4 source), got SRC_TRANS_NONE",
     });
   return faults;
 }

@@ -1,4 +1,4 @@
-import { isIpv4, parseCidr } from "../addresses.ts";
+import { formatCidr, isIpv4, parseCidr } from "../addresses.ts";
 import type { Schema } from "./schema.ts";
 import { schemaOf } from "./schema.ts";
 import {
@@ -32,8 +32,6 @@ export function note(resource: Resource, path: string, message: string): Note {
 /** Fields that are accepted but that nothing acts on, and what happens instead. */
 const notSupported: Readonly<Record<Resource["kind"], Readonly<Record<string, string>>>> = {
   F5SPKEgress: {
-    nat64Enabled: "IPv6 Pods do not reach IPv4 hosts",
-    nat64Ipv6Subnet: "IPv6 Pods do not reach IPv4 hosts",
     maxTmmReplicas: "every gateway uses the whole dnsNat46Ipv4Subnet and shares the mapping store",
     dnsRateLimit: "queries are not limited",
     dnsCacheName: "answers are not cached by that resource's settings",
@@ -68,13 +66,30 @@ function differsFromDefault(value: unknown, schema: Schema): boolean {
 
 /** Settings that are right by themselves, yet will surprise. */
 export function egressNotes(egress: EgressResource): Note[] {
-  const { dnsNat46Enabled, dnsNat46Ipv4Subnet: subnet } = egress.spec;
-  if (subnet === undefined) return [];
-  const path = "spec.dnsNat46Ipv4Subnet";
-  if (!dnsNat46Enabled) return [note(egress, path, "has no effect while dnsNat46Enabled is false")];
-  const { network, prefixLength } = parseCidr(subnet);
-  const prefix = `${network}/${prefixLength}`;
-  return prefix === subnet ? [] : [note(egress, path, `${subnet} is read as ${prefix}`)];
+  const { dnsNat46Enabled, dnsNat46Ipv4Subnet, nat64Enabled, nat64Ipv6Subnet } = egress.spec;
+  const nat64 = nat64Ipv6Subnet === defaultNat64 && !nat64Enabled ? undefined : nat64Ipv6Subnet;
+  return [
+    ...prefixNotes(egress, "dnsNat46Ipv4Subnet", dnsNat46Ipv4Subnet, "dnsNat46Enabled", dnsNat46Enabled),
+    ...prefixNotes(egress, "nat64Ipv6Subnet", nat64, "nat64Enabled", nat64Enabled),
+  ];
+}
+
+const defaultNat64 = schemaOf("F5SPKEgress").properties?.spec?.properties?.nat64Ipv6Subnet?.default;
+
+function prefixNotes(
+  egress: EgressResource,
+  field: string,
+  text: string | undefined,
+  enabling: string,
+  enabled: boolean,
+): Note[] {
+  if (text === undefined) return [];
+  const path = `spec.${field}`;
+  if (!enabled) return [note(egress, path, `has no effect while ${enabling} is false`)];
+  const cidr = parseCidr(text);
+  // Another spelling of the same address is no news.
+  const isNetwork = parseCidr(text.split("/")[0]!).network === cidr.network;
+  return isNetwork ? [] : [note(egress, path, `${text} is read as ${formatCidr(cidr)}`)];
 }
 
 export function poolNotes(pool: SnatpoolResource, egress: EgressResource): Note[] {

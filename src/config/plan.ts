@@ -18,6 +18,7 @@ export type Change =
   /** Another resource, or the same renamed: sessions and mappings are not concerned. */
   | ({ readonly what: "identity" } & ValueChange<string>)
   | ({ readonly what: "dualStack" | "debugLog" } & ValueChange<boolean>)
+  | ({ readonly what: "nat64" } & ValueChange<string | undefined>)
   | ({ readonly what: "snatKind" } & ValueChange<Snat["kind"]>)
   /** The name alone: the addresses are a change of their own. */
   | ({ readonly what: "snatPoolName" } & ValueChange<string>)
@@ -39,6 +40,7 @@ export function planChange(old: EgressConfig | undefined, next: EgressConfig | u
   return [
     ...value("identity", identity(old), identity(next)),
     ...value("dualStack", old.dualStack, next.dualStack),
+    ...value("nat64", old.nat64, next.nat64),
     ...planSnat(old.snat, next.snat),
     ...list("automapAddresses", old.automapAddresses, next.automapAddresses),
     ...planDns(old.dns, next.dns),

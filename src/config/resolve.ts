@@ -38,8 +38,10 @@ export interface DnsConfig {
 export interface EgressConfig {
   readonly name: string;
   readonly namespace: string;
-  /** False: Pods' IPv6 packets are refused. */
+  /** False: Pods' IPv6 packets are refused, but for NAT64's. */
   readonly dualStack: boolean;
+  /** IPv6 prefix that stands for IPv4 hosts (RFC 6052), host bits cleared. Absent: no NAT64. */
+  readonly nat64?: string;
   readonly snat: Snat;
   /** Absent: DNS is plain traffic. */
   readonly dns?: DnsConfig;
@@ -88,6 +90,7 @@ export function resolveEgress(resources: readonly Resource[]): Resolution {
     name,
     namespace,
     dualStack: egress.spec.dualStackEnabled,
+    ...(egress.spec.nat64Enabled && { nat64: formatCidr(parseCidr(egress.spec.nat64Ipv6Subnet)) }),
     snat,
     ...(dns && { dns }),
     automapAddresses: snat.kind === "automap" ? selfIps(vlans.filter(({ spec }) => !spec.internal)) : [],
@@ -164,11 +167,15 @@ function canonical(address: string): string {
   return isIpv4(address) ? address : bytesToIpv6(ipv6ToBytes(address));
 }
 
-/** An address cannot both stand for an IPv6 host and be a source: replies would be translated once more. */
-function addressConflict({ dns, snat, automapAddresses }: EgressConfig): string | undefined {
-  if (!dns) return undefined;
-  const cidr = parseCidr(dns.subnet);
+/** An address cannot both stand for a host of the other family and be a source: replies would be translated once more. */
+function addressConflict({ dns, nat64, snat, automapAddresses }: EgressConfig): string | undefined {
   const sources = snat.kind === "pool" ? snat.lists.flat() : automapAddresses;
-  const inside = sources.find((address) => cidrContains(cidr, address));
-  return inside && `the SNAT address ${inside} lies inside dnsNat46Ipv4Subnet ${dns.subnet}`;
+  for (const [field, prefix] of [
+    ["dnsNat46Ipv4Subnet", dns?.subnet],
+    ["nat64Ipv6Subnet", nat64],
+  ] as const) {
+    const inside = prefix && sources.find((address) => cidrContains(parseCidr(prefix), address));
+    if (inside) return `the SNAT address ${inside} lies inside ${field} ${prefix}`;
+  }
+  return undefined;
 }

@@ -1,5 +1,5 @@
 import ipaddr from "ipaddr.js";
-import { isIpv4, isIpv6, parseCidr } from "../addresses.ts";
+import { ipv6ToBytes, isIpv4, isIpv6, parseCidr } from "../addresses.ts";
 import { type Fault, type Path, quote } from "./problem.ts";
 import type { Kind } from "./types.ts";
 
@@ -35,10 +35,18 @@ function ipv4Prefix(text: string): string | undefined {
   }
 }
 
-function ipv6Prefix(text: string): string | undefined {
+/** RFC 6052 §2.2. */
+function nat64Prefix(text: string): string | undefined {
   const expected = "an IPv6 prefix such as 64:ff9b::/96";
+  if (!text.includes("/")) return expected;
   try {
-    return text.includes("/") && parseCidr(text).family === 6 ? undefined : expected;
+    const { network, prefixLength, family } = parseCidr(text);
+    if (family !== 6) return expected;
+    if (![32, 40, 48, 56, 64, 96].includes(prefixLength))
+      return `${expected}, of length 32, 40, 48, 56, 64 or 96 (RFC 6052)`;
+    if (ipv6ToBytes(network)[8] !== 0) return `${expected}, with bits 64 to 71 zero (RFC 6052)`;
+    const range = ipaddr.parse(network).range();
+    return notRoutable.has(range) ? `an IPv6 prefix that can be used here (this one is ${range})` : undefined;
   } catch {
     return expected;
   }
@@ -51,7 +59,7 @@ const rules: Readonly<Record<Kind, Readonly<Record<string, Rule>>>> = {
     "spec.dnsNat46PoolIps.*": address(undefined, "10.244.40.252", never),
     "spec.dnsNat46SorryIp": address("IPv4", "10.244.40.100", never),
     "spec.dnsNat46SorryIP": address("IPv4", "10.244.40.100", never),
-    "spec.nat64Ipv6Subnet": ipv6Prefix,
+    "spec.nat64Ipv6Subnet": nat64Prefix,
   },
   F5SPKSnatpool: { "spec.addressList.*.*": address(undefined, "2001:db8::1", notRoutable) },
   F5SPKVlan: {

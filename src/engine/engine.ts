@@ -31,6 +31,7 @@ export interface EngineExports {
   poolAdd(family: number, firstPort: number, lastPort: number): number;
   poolRemove(index: number): void;
   poolIndex(): void;
+  nat64(length: number): void;
   policyChanged(): void;
   replySend(length: number): number;
 }
@@ -112,6 +113,9 @@ function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint
       mappedBytes(settings.router4 ?? dummyRouter4).subarray(8),
       layout.policies + policiesOffsets.router4Hi,
     );
+    const nat64 = settings.nat64 === undefined ? undefined : parseCidr(settings.nat64);
+    bytes.set(mappedBytes(nat64?.network ?? "::"), layout.arguments);
+    exports.nat64(nat64?.prefixLength ?? 0);
     exports.policyChanged();
     configurePool(settings.pool);
   }

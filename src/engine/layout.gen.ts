@@ -31,18 +31,19 @@ export const DropReason = {
   DUAL_STACK_DISABLED: 27,
   SOURCE_UNMAPPED: 28,
   DESTINATION_UNMAPPED: 29,
-  MAPPING_UNKNOWN: 30,
-  MAPPING_TIMEOUT: 31,
-  MAPPING_QUEUE_FULL: 32,
-  SNAT_ADDRESS_MISSING: 33,
-  SNAT_PORTS_EXHAUSTED: 34,
-  SESSION_TABLE_FULL: 35,
-  TCP_NO_SESSION: 36,
-  INBOUND_NO_SESSION: 37,
-  HOP_LIMIT_EXPIRED: 38,
-  PACKET_TOO_BIG: 39,
-  OUTPUT_FULL: 40,
-  DEVICE_REFUSED: 41,
+  NAT64_NOT_GLOBAL: 30,
+  MAPPING_UNKNOWN: 31,
+  MAPPING_TIMEOUT: 32,
+  MAPPING_QUEUE_FULL: 33,
+  SNAT_ADDRESS_MISSING: 34,
+  SNAT_PORTS_EXHAUSTED: 35,
+  SESSION_TABLE_FULL: 36,
+  TCP_NO_SESSION: 37,
+  INBOUND_NO_SESSION: 38,
+  HOP_LIMIT_EXPIRED: 39,
+  PACKET_TOO_BIG: 40,
+  OUTPUT_FULL: 41,
+  DEVICE_REFUSED: 42,
 } as const;
 
 /** Every DropReason with its description, in the order of the codes. */
@@ -77,18 +78,19 @@ export const dropReasons: readonly { readonly name: string; readonly code: numbe
   { name: "DUAL_STACK_DISABLED", code: 27, description: "IPv6 from a Pod while dualStackEnabled is false." },
   { name: "SOURCE_UNMAPPED", code: 28, description: "Stateless translation: no mapping or prefix covers the source." },
   { name: "DESTINATION_UNMAPPED", code: 29, description: "Stateless translation: no mapping or prefix covers the destination." },
-  { name: "MAPPING_UNKNOWN", code: 30, description: "DNS46 pool address without a mapping." },
-  { name: "MAPPING_TIMEOUT", code: 31, description: "DNS46 pool address: the mapping store did not answer in time." },
-  { name: "MAPPING_QUEUE_FULL", code: 32, description: "DNS46 pool address: too many packets wait for the mapping store." },
-  { name: "SNAT_ADDRESS_MISSING", code: 33, description: "No SNAT address of the family that the packet needs." },
-  { name: "SNAT_PORTS_EXHAUSTED", code: 34, description: "Every port of the Pod's SNAT address is in use." },
-  { name: "SESSION_TABLE_FULL", code: 35, description: "Session table full." },
-  { name: "TCP_NO_SESSION", code: 36, description: "TCP segment from a Pod that belongs to no session and opens none." },
-  { name: "INBOUND_NO_SESSION", code: 37, description: "From outside: belongs to no session." },
-  { name: "HOP_LIMIT_EXPIRED", code: 38, description: "TTL or hop limit used up; the sender gets Time Exceeded." },
-  { name: "PACKET_TOO_BIG", code: 39, description: "Larger than the next link; the sender gets Fragmentation Needed or Packet Too Big." },
-  { name: "OUTPUT_FULL", code: 40, description: "More output than the ring holds in one batch." },
-  { name: "DEVICE_REFUSED", code: 41, description: "The device would not take the packet. Counted by the host." },
+  { name: "NAT64_NOT_GLOBAL", code: 30, description: "Well-known NAT64 prefix with an IPv4 address that isn't global (RFC 6052 §3.1): those need a prefix of your own." },
+  { name: "MAPPING_UNKNOWN", code: 31, description: "DNS46 pool address without a mapping." },
+  { name: "MAPPING_TIMEOUT", code: 32, description: "DNS46 pool address: the mapping store did not answer in time." },
+  { name: "MAPPING_QUEUE_FULL", code: 33, description: "DNS46 pool address: too many packets wait for the mapping store." },
+  { name: "SNAT_ADDRESS_MISSING", code: 34, description: "No SNAT address of the family that the packet needs." },
+  { name: "SNAT_PORTS_EXHAUSTED", code: 35, description: "Every port of the Pod's SNAT address is in use." },
+  { name: "SESSION_TABLE_FULL", code: 36, description: "Session table full." },
+  { name: "TCP_NO_SESSION", code: 37, description: "TCP segment from a Pod that belongs to no session and opens none." },
+  { name: "INBOUND_NO_SESSION", code: 38, description: "From outside: belongs to no session." },
+  { name: "HOP_LIMIT_EXPIRED", code: 39, description: "TTL or hop limit used up; the sender gets Time Exceeded." },
+  { name: "PACKET_TOO_BIG", code: 40, description: "Larger than the next link; the sender gets Fragmentation Needed or Packet Too Big." },
+  { name: "OUTPUT_FULL", code: 41, description: "More output than the ring holds in one batch." },
+  { name: "DEVICE_REFUSED", code: 42, description: "The device would not take the packet. Counted by the host." },
 ];
 
 export const Verdict = {
@@ -108,6 +110,7 @@ export const VirtualServer = {
   EGRESS_IPV6: 0,
   EGRESS_IPV4: 1,
   EGRESS_IPV4_NAT46: 2,
+  EGRESS_IPV6_NAT64: 3,
 } as const;
 
 /** Every VirtualServer with its description, in the order of the codes. */
@@ -115,6 +118,7 @@ export const virtualServers: readonly { readonly name: string; readonly code: nu
   { name: "EGRESS_IPV6", code: 0, description: "" },
   { name: "EGRESS_IPV4", code: 1, description: "" },
   { name: "EGRESS_IPV4_NAT46", code: 2, description: "" },
+  { name: "EGRESS_IPV6_NAT64", code: 3, description: "" },
 ];
 
 export const Path = {
@@ -127,6 +131,8 @@ export const Path = {
   DNS: 6,
   HANDED_BACK: 7,
   ICMP_ERROR: 8,
+  OUT_64: 9,
+  IN_46: 10,
 } as const;
 
 /** Every Path with its description, in the order of the codes. */
@@ -140,6 +146,8 @@ export const paths: readonly { readonly name: string; readonly code: number; rea
   { name: "DNS", code: 6, description: "" },
   { name: "HANDED_BACK", code: 7, description: "" },
   { name: "ICMP_ERROR", code: 8, description: "" },
+  { name: "OUT_64", code: 9, description: "" },
+  { name: "IN_46", code: 10, description: "" },
 ];
 
 /** Byte offsets of the fields of Descriptor (assembly/engine/slots.ts). */
@@ -230,12 +238,14 @@ export const countersOffsets = {
   connections0: 0,
   connections1: 8,
   connections2: 16,
-  alive0: 24,
-  alive1: 32,
-  alive2: 40,
-  mappings: 48,
-  bindings: 56,
-  sizeof: 64,
+  connections3: 24,
+  alive0: 32,
+  alive1: 40,
+  alive2: 48,
+  alive3: 56,
+  mappings: 64,
+  bindings: 72,
+  sizeof: 80,
 } as const;
 
 /** Byte offsets of the fields of Stateless (assembly/core/eam.ts). */
@@ -259,4 +269,4 @@ export const eamOffsets = {
 } as const;
 
 /** Equal to the engine's global of the same name, or the two are of different builds. */
-export const layoutHash = 1955571879;
+export const layoutHash = -507445956;

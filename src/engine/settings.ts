@@ -4,7 +4,7 @@ import type { Cidr } from "../addresses.ts";
 export interface EngineSettings {
   /** False: nothing leaves (no egress configuration is in force). */
   readonly active: boolean;
-  /** IPv6 from Pods may leave. */
+  /** IPv6 from Pods may leave as such. */
   readonly dualStack: boolean;
   /** UDP port 53 is for the DNS proxy. */
   readonly dns: boolean;
@@ -15,6 +15,8 @@ export interface EngineSettings {
   readonly internalNets: readonly string[];
   /** IPv4 prefixes of the DNS46 pool. */
   readonly natSubnets: readonly string[];
+  /** IPv6 prefix behind which IPv4 hosts have their addresses for Pods (RFC 6052). Default: no NAT64. */
+  readonly nat64?: string | undefined;
   /** The gateway's own inner addresses: sources of the ICMP errors that it originates. */
   readonly self4?: string | undefined;
   readonly self6?: string | undefined;

@@ -46,7 +46,7 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
       warnings: [],
     };
 
-  const { dns } = egress;
+  const { dns, nat64 } = egress;
   const used = egress.snat.kind === "pool" ? Math.min(workers, egress.snat.lists.length) : workers;
   const { shares, routes, warnings } =
     egress.snat.kind === "pool"
@@ -63,7 +63,7 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
   return {
     plan: {
       workers: used,
-      natSubnets,
+      natSubnets: nat64 === undefined ? natSubnets : [...natSubnets, nat64],
       snatPool: shares
         .filter(({ entry }) => !aliased.has(entry.inbound))
         .map(({ entry, worker }) => ({ address: entry.address, worker })),
@@ -76,6 +76,7 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
       dualStack: egress.dualStack,
       dns: dns !== undefined,
       natSubnets,
+      nat64,
       pool: shares.filter((share) => share.worker === worker).map(({ entry }) => entry),
     })),
     dns: dns && {
@@ -84,7 +85,11 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
       ...(dns.sorryIp !== undefined && { sorryIp: dns.sorryIp }),
     },
     mappingPool: dns && { subnet: dns.subnet, reserved: dns.reservedStatic },
-    warnings: [...warnings, ...upstreamWarnings(dns?.upstreams ?? [], facts)],
+    warnings: [
+      ...warnings,
+      ...upstreamWarnings(dns?.upstreams ?? [], facts),
+      ...nat64Warnings(nat64, facts.internalNets),
+    ],
   };
 }
 
@@ -157,6 +162,17 @@ function upstreamWarnings(upstreams: readonly string[], facts: HostFacts): strin
       (upstream) =>
         `dnsNat46PoolIps: ${upstream} is an address of this gateway: unless the host runs a DNS server there, names get SERVFAIL`,
     );
+}
+
+/** The prefix comes before the internal networks: what it takes of them can't be reached any more. */
+function nat64Warnings(prefix: string | undefined, internalNets: readonly string[]): string[] {
+  if (prefix === undefined) return [];
+  const inside = internalNets.filter((net) => cidrContains(parseCidr(prefix), parseCidr(net).network));
+  const lost = inside.map(
+    (net) => `nat64Ipv6Subnet ${prefix} holds the internal network ${net}: Pods can't reach each other there`,
+  );
+  const six = internalNets.some((net) => parseCidr(net).family === 6);
+  return six ? lost : [`nat64Enabled: no internal network has IPv6: no Pod can use NAT64`];
 }
 
 function addressesOf(interfaces: HostFacts["internal"]): string[] {

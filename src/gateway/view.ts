@@ -45,6 +45,7 @@ export function createView({
         ...(config?.dualStack ? [server("egress-ipv6", VirtualServer.EGRESS_IPV6)] : []),
         server("egress-ipv4", VirtualServer.EGRESS_IPV4),
         ...(config?.dns ? [server("egress-ipv4-nat46", VirtualServer.EGRESS_IPV4_NAT46)] : []),
+        ...(config?.nat64 ? [server("egress-ipv6-nat64", VirtualServer.EGRESS_IPV6_NAT64)] : []),
         ...(config?.dns
           ? [{ name: "egress-dns-ipv4", totalConnections: dns.stats().questions, currentConnections: 0 }]
           : []),

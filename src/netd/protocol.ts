@@ -44,7 +44,7 @@ export interface InterfaceFacts {
 export interface NetworkPlan {
   /** Pods are spread over the first n TUNs by source address. */
   readonly workers: number;
-  /** DNS46 pool prefixes: they reach the TUN even from inside an internal network. */
+  /** Prefixes of DNS46 and NAT64: they reach the TUN even from inside an internal network. */
   readonly natSubnets: readonly string[];
   /** Return traffic: host routes to the worker's TUN, and neighbour proxies on the external interfaces. */
   readonly snatPool: readonly { readonly address: string; readonly worker: number }[];

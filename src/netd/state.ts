@@ -51,8 +51,8 @@ function returnRoutes(host: Host, plan: NetworkPlan): Item[] {
   const single = [
     ...plan.snatPool.map(({ address, worker }) => ({ to: address, worker })),
     ...plan.automap.map(({ alias, worker }) => ({ to: alias, worker })),
-    // Without it the reverse path filter may find no route at all to what comes out of the TUN.
-    ...plan.natSubnets.map((to) => ({ to, worker: 0 })),
+    // Without it the reverse path filter, which IPv4 alone has, may find no route at all to what comes out of the TUN.
+    ...plan.natSubnets.filter((to) => parseCidr(to).family === 4).map((to) => ({ to, worker: 0 })),
   ];
   return single.map(({ to, worker }) =>
     routeItem(parseCidr(to).family, { to, device: host.tuns[worker] ?? "", metric }),

@@ -32,7 +32,8 @@ export function desiredSysctls(host: Host, plan: NetworkPlan): Sysctl[] {
     key: `net/ipv${family}/neigh/${device}/proxy_delay`,
     value: 0,
   });
-  const arp = host.connected.filter(({ net }) => plan.natSubnets.some((subnet) => overlaps(net, subnet)));
+  const natSubnets4 = plan.natSubnets.filter((subnet) => parseCidr(subnet).family === 4);
+  const arp = host.connected.filter(({ net }) => natSubnets4.some((subnet) => overlaps(net, subnet)));
   return [
     // The kernel takes the larger of all/ and the interface's own: 2 (loose) beats 1 (strict), which would refuse
     // return traffic that comes by another way than the route back.

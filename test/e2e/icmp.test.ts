@@ -19,8 +19,11 @@ interface FarLab extends GatewayLab {
   setMtu(mtu: number): Promise<void>;
 }
 
+const nat64 = `  nat64Enabled: true
+  nat64Ipv6Subnet: 2001:db8:64::/96
+`;
 const automapDns46 = `${automapResource.trimEnd()}
-  dnsNat46Enabled: true
+${nat64}  dnsNat46Enabled: true
   dnsNat46Ipv4Subnet: ${natSubnet}
   dnsNat46PoolIps: [${dns.join(", ")}]
 `;
@@ -81,7 +84,7 @@ spec:
   dnsNat46Enabled: true
   dnsNat46Ipv4Subnet: ${natSubnet}
   dnsNat46PoolIps: [${dns.join(", ")}]
-`,
+${nat64}`,
   "pool.yaml": `
 apiVersion: k8s.f5net.com/v1
 kind: F5SPKSnatpool
@@ -110,6 +113,13 @@ const targets: readonly Target[] = [
     hop: "192.0.0.8",
   },
   { name: "4→4", seen: async () => web.v4only, host: web.v4only, mtuOf: (link) => link, hop: router.router4 },
+  {
+    name: "6→4",
+    seen: async () => "2001:db8:64::c633:6451",
+    host: web.v4only,
+    mtuOf: (link) => link + 20,
+    hop: "2001:db8:64::af4:2802",
+  },
   { name: "6→6", seen: async () => web.v6only, host: web.v6only, mtuOf: (link) => link, hop: router.router6 },
 ];
 

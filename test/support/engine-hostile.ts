@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { cidrContains, parseCidr } from "../../src/addresses.ts";
 import { Path } from "../../src/engine/layout.gen.ts";
 import { type Lab, labSettings, nat4, poolEntry, type Result, snat4, snat6, startLab } from "./engine.ts";
-import { type Flow, flow44, flow66, flows, fromPod, fromRemote, openFlow } from "./flows.ts";
+import { type Flow, flow44, flow46, flow64, flow66, flows, fromPod, fromRemote, openFlow } from "./flows.ts";
 import { cut } from "./fragments.ts";
 import { addressesOf, buildError, extended, isError, sealed } from "./icmp.ts";
 import { outerRouter4, outerRouter6 } from "./icmp-scene.ts";
@@ -21,6 +21,9 @@ import {
   SYN,
 } from "./packets.ts";
 import { readVnet, VNET_BYTES, type Vnet, vnetBytes } from "./vnet.ts";
+
+/** snat4 as IPv6 Pods dial it. */
+const snat64 = "2001:db8:64::c633:6409";
 
 type Runs = { readonly numRuns: number; readonly seed: number };
 const aliases: Readonly<Record<string, string>> = { [snat4]: "192.168.46.9", [snat6]: "fd46::9" };
@@ -56,6 +59,7 @@ function seeds(lab: Lab, arriving: (flow: Flow) => Flow): Uint8Array[] {
       fromPod({ ...flow44, seen: "10.244.50.200" }, "udp", 4000),
       fromPod(flow44, "udp", 4000, { destinationPort: 53 }),
       fromPod({ ...flow44, seen: snat4 }, "tcp", 4000, { tcpFlags: SYN }),
+      fromPod({ ...flow64, seen: snat64 }, "tcp", 4000, { tcpFlags: SYN }),
     ].map(buildPacket),
     ...flows.flatMap((flow) => {
       const outer = openFlowAt(lab, flow, arriving(flow), "udp");
@@ -176,6 +180,8 @@ const forwarding = [
   Path.IN_44,
   Path.OUT_66,
   Path.IN_66,
+  Path.OUT_64,
+  Path.IN_46,
   Path.HANDED_BACK,
 ];
 
@@ -209,7 +215,7 @@ function turnsBack(packet: Uint8Array): boolean {
   const ip = packet.subarray(VNET_BYTES);
   if (ip.length < 40) return false;
   const destination = addressesOf(ip)[1];
-  return destination === snat4 || destination === snat6;
+  return destination === snat4 || destination === snat6 || destination === snat64;
 }
 
 /** A later fragment may be held, a first one sets free what was held; an IPv4 packet without DF may become several. */
@@ -278,6 +284,6 @@ export function hostileProperties(runs: Runs): void {
       now += 2001;
       assert.equal(lab.sweep(now).drops.FRAGMENT_TIMEOUT ?? 0, held, "what was held is counted in the end");
       // Whatever came: a real connection still works.
-      openFlowAt(lab, { ...flows[0]!, seen: nat4 }, { ...flows[0]!, snat: inbound(snat6) }, "tcp");
+      openFlowAt(lab, { ...flow46, seen: nat4 }, { ...flow46, snat: inbound(snat6) }, "tcp");
     });
 }

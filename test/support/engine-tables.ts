@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { numberToIpv4 } from "../../src/addresses.ts";
 import { decode } from "./decode.ts";
 import { type Lab, poolEntry, snat4, snat6, startLab } from "./engine.ts";
-import { type Flow, flow44, flow46, flow66, fromPod, fromRemote } from "./flows.ts";
+import { type Flow, flow44, flow46, flow64, flows, fromPod, fromRemote, innerFamily } from "./flows.ts";
 import { type Protocol, SYN } from "./packets.ts";
 
 type Runs = { readonly numRuns: number; readonly seed: number };
@@ -99,7 +99,7 @@ const step = fc.oneof(
   {
     weight: 30,
     arbitrary: fc.record({
-      kind: fc.constantFrom(flow44, flow46, flow66),
+      kind: fc.constantFrom(...flows),
       protocol: fc.constantFrom<Protocol>("tcp", "udp", "icmp"),
       pod: fc.integer({ min: 1, max: 6 }),
       remote: fc.integer({ min: 1, max: 6 }),
@@ -147,7 +147,7 @@ async function bindingsAreUnique(runs: Runs): Promise<void> {
         const { kind, protocol, pod, remote, port } = chosen;
         const flow: Flow = {
           ...kind,
-          pod: kind === flow66 ? `fd00:1::${pod}` : `10.1.0.${pod}`,
+          pod: innerFamily(kind) === 6 ? `fd00:1::${pod}` : `10.1.0.${pod}`,
           seen: seenBy(kind, remote),
         };
         const { sent, drops } = send(lab, flow, protocol, port, now);
@@ -185,7 +185,13 @@ async function bindingsAreUnique(runs: Runs): Promise<void> {
 }
 
 const seenBy = (kind: Flow, remote: number) =>
-  kind === flow46 ? natAddress(remote) : kind === flow66 ? host(remote) : `192.0.2.${remote}`;
+  kind === flow46
+    ? natAddress(remote)
+    : kind === flow64
+      ? `2001:db8:64::c000:20${remote}`
+      : innerFamily(kind) === 6
+        ? host(remote)
+        : `192.0.2.${remote}`;
 
 /** `numRuns` of the runs is for single packets; each run here is hundreds of them. */
 export function tableProperties({ numRuns, seed }: Runs): void {

@@ -17,6 +17,9 @@ export const host6 = "2001:db8:46::80";
 /** A host of both families, outside. */
 export const far4 = "192.0.2.80";
 export const far6 = "2001:db8:99::80";
+/** far4 for IPv6 Pods. */
+export const far64 = "2001:db8:64::c000:250";
+export const nat64 = "2001:db8:64::/96";
 export const snat4 = "198.51.100.9";
 export const snat6 = "2001:db8:5::9";
 
@@ -36,6 +39,7 @@ export const labSettings: EngineSettings = {
   mtuOuter: 1500,
   internalNets: ["10.1.0.0/16", "fd00:1::/64"],
   natSubnets: ["10.244.50.0/24"],
+  nat64,
   self4: "10.1.0.1",
   self6: "fd00:1::1",
   pool: [poolEntry(snat4), poolEntry(snat6)],

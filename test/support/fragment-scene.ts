@@ -2,10 +2,20 @@
 import assert from "node:assert/strict";
 import { decode } from "./decode.ts";
 import type { Lab } from "./engine.ts";
-import { type Flow, flow44, flow46, flow66, flows, fromPod, fromRemote, openFlow } from "./flows.ts";
+import {
+  type Flow,
+  flow46,
+  flow64,
+  flows,
+  fromPod,
+  fromRemote,
+  innerFamily,
+  openFlow,
+  outerFamily,
+} from "./flows.ts";
 import { reassemble } from "./fragments.ts";
 import { buildPacket, familyOf, type PacketSpec, type Protocol } from "./packets.ts";
-import { reference46, reference64, referenceIn, referenceOut } from "./reference.ts";
+import { referenceIn, referenceOut } from "./reference.ts";
 
 export interface Direction {
   readonly name: string;
@@ -36,17 +46,15 @@ export function passage(
   const outer = openFlow(lab, flow, protocol, port, nowMs);
   const out = { address: flow.snat, port: outer };
   const inner = { address: flow.pod, port };
-  const translates = flow.seen !== flow.remote;
   const sent = outward ? fromPod(flow, protocol, port, details) : fromRemote(flow, protocol, outer, details);
-  if (outward)
-    return { sent, expected: translates ? reference46(sent, out, flow.remote) : referenceOut(sent, out) };
-  return { sent, expected: translates ? reference64(sent, inner, flow.seen, 0) : referenceIn(sent, inner) };
+  if (outward) return { sent, expected: referenceOut(sent, out, flow.remote) };
+  return { sent, expected: referenceIn(sent, inner, flow.seen) };
 }
 
 /** The same kind of direction with another sender: Pod or remote end. */
 export function otherSender(lab: Lab, { flow, outward, name }: Direction, number = 81): Direction {
   if (outward) {
-    const pod = flow === flow66 ? `fd00:1::${number}` : `10.1.2.${number}`;
+    const pod = innerFamily(flow) === 6 ? `fd00:1::${number}` : `10.1.2.${number}`;
     return { name, outward, flow: { ...flow, pod } };
   }
   if (flow === flow46) {
@@ -54,8 +62,9 @@ export function otherSender(lab: Lab, { flow, outward, name }: Direction, number
     lab.install(seen, remote);
     return { name, outward, flow: { ...flow, seen, remote } };
   }
-  const remote = flow === flow44 ? `192.0.2.${number}` : `2001:db8:99::${number}`;
-  return { name, outward, flow: { ...flow, seen: remote, remote } };
+  const remote = outerFamily(flow) === 4 ? `192.0.2.${number}` : `2001:db8:99::${number}`;
+  const seen = flow === flow64 ? `2001:db8:64::c000:2${number.toString(16)}` : remote;
+  return { name, outward, flow: { ...flow, seen, remote } };
 }
 
 export const payload = (length: number, salt = 1): Uint8Array =>

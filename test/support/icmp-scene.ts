@@ -1,7 +1,7 @@
 /** A packet of a session on one side of the engine, the ICMP error about it, and what the other side must then get. */
 import assert from "node:assert/strict";
 import { type Lab, poolEntry, snat4, snat6, startLab } from "./engine.ts";
-import { type Flow, flow44, flow46, flow66, fromPod, fromRemote, only, openFlow } from "./flows.ts";
+import { type Flow, flow44, flow46, flow64, flow66, fromPod, fromRemote, only, openFlow } from "./flows.ts";
 import { buildError, type DecodedError, decodeError, type ErrorSpec } from "./icmp.ts";
 import { buildPacket, get16, type PacketSpec, type Protocol } from "./packets.ts";
 import { VNET_BYTES } from "./vnet.ts";
@@ -38,6 +38,8 @@ export const sides: readonly Side[] = [
   { flow: flow44, way: "out", from: 4, to: 4, name: "4→4 to the outside" },
   { flow: flow66, way: "in", from: 6, to: 6, name: "6→6 to the Pod" },
   { flow: flow66, way: "out", from: 6, to: 6, name: "6→6 to the outside" },
+  { flow: flow64, way: "in", from: 4, to: 6, name: "4→6 to the Pod" },
+  { flow: flow64, way: "out", from: 6, to: 4, name: "6→4 to the outside" },
 ];
 export const [side64, side46] = sides as [Side, Side];
 

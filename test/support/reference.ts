@@ -2,7 +2,7 @@
  * What the engine must make of a packet, said once more in the plainest words: RFC 7915 §4.1, §5.1 for the headers, the
  * binding for addresses and ports. buildPacket then computes lengths and checksums anew.
  */
-import type { PacketSpec } from "./packets.ts";
+import { familyOf, type PacketSpec } from "./packets.ts";
 
 /** The end that changes: as the outside sees the Pod, or the other way round. */
 export interface End {
@@ -10,13 +10,46 @@ export interface End {
   readonly port: number;
 }
 
-/** IPv4 from a Pod → IPv6 to `host`. */
-export function reference46(spec: PacketSpec, outer: End, host: string, mtu = 1500): PacketSpec {
+/** From a Pod to `host`. `identification` is what the engine chose, where the choice is its own. */
+export function referenceOut(
+  spec: PacketSpec,
+  outer: End,
+  host: string,
+  identification = 0,
+  mtu = 1500,
+): PacketSpec {
+  const ends = { source: outer.address, sourcePort: outer.port, destination: host };
+  return passed(spec, ends, identification, mtu);
+}
+
+/** From outside to a Pod that knows the sender as `seen`. */
+export function referenceIn(
+  spec: PacketSpec,
+  inner: End,
+  seen: string,
+  identification = 0,
+  mtu = 1500,
+): PacketSpec {
+  // An ICMP echo has one identifier; the builder keeps it in sourcePort.
+  const port = spec.protocol === "icmp" ? { sourcePort: inner.port } : { destinationPort: inner.port };
+  return passed(spec, { source: seen, destination: inner.address, ...port }, identification, mtu);
+}
+
+type Ends = Pick<PacketSpec, "source" | "destination"> & Partial<PacketSpec>;
+
+function passed(spec: PacketSpec, ends: Ends, identification: number, mtu: number): PacketSpec {
+  const [from, to] = [familyOf(spec), familyOf(ends)];
+  if (from === to) {
+    const header = (to === 6 ? 40 : 20) + spec.options.length;
+    return { ...spec, ...ends, ...segment(spec, mtu, header) };
+  }
+  return to === 6 ? header46(spec, ends, mtu) : header64(spec, ends, identification, mtu);
+}
+
+function header46(spec: PacketSpec, ends: Ends, mtu: number): PacketSpec {
   return {
     ...spec,
-    source: outer.address,
-    sourcePort: outer.port,
-    destination: host,
+    ...ends,
     hops: spec.hops - 1,
     flowLabel: 0,
     identification: 0,
@@ -27,21 +60,12 @@ export function reference46(spec: PacketSpec, outer: End, host: string, mtu = 15
   };
 }
 
-/** IPv6 from outside → IPv4 from `seen` to the Pod. */
-export function reference64(
-  spec: PacketSpec,
-  inner: End,
-  seen: string,
-  identification: number,
-  mtu = 1500,
-): PacketSpec {
+function header64(spec: PacketSpec, ends: Ends, identification: number, mtu: number): PacketSpec {
   const transport = spec.protocol === "tcp" ? 20 + spec.tcpOptions.length : 8;
   const small = 20 + transport + spec.payload.length <= 1260 && spec.gsoSize === undefined;
   return {
     ...spec,
-    source: seen,
-    destination: inner.address,
-    ...destinationPort(spec, inner),
+    ...ends,
     hops: spec.hops - 1,
     flowLabel: 0,
     dontFragment: !small,
@@ -50,26 +74,6 @@ export function reference64(
     ...segment(spec, mtu, 20),
   };
 }
-
-export function referenceOut(spec: PacketSpec, outer: End, mtu = 1500): PacketSpec {
-  return { ...spec, source: outer.address, sourcePort: outer.port, ...segment(spec, mtu, ipHeader(spec)) };
-}
-
-export function referenceIn(spec: PacketSpec, inner: End, mtu = 1500): PacketSpec {
-  return {
-    ...spec,
-    destination: inner.address,
-    ...destinationPort(spec, inner),
-    ...segment(spec, mtu, ipHeader(spec)),
-  };
-}
-
-/** An ICMP echo has one identifier; the builder keeps it in sourcePort. */
-function destinationPort(spec: PacketSpec, inner: End): Partial<PacketSpec> {
-  return spec.protocol === "icmp" ? { sourcePort: inner.port } : { destinationPort: inner.port };
-}
-
-const ipHeader = (spec: PacketSpec) => (spec.source.includes(":") ? 40 : 20) + spec.options.length;
 
 /** TCP segments are made to fit; UDP segment boundaries mean something to the receiver and stay. */
 function segment(spec: PacketSpec, mtu: number, header: number): { gsoSize?: number } {

@@ -182,6 +182,32 @@ const cases: [name: string, text: string, ...problems: string[]][] = [
     `${egress}  dnsNat46Ipv4Subnet: 10.0.0.0/7\n`,
     `f.yaml:6: spec.dnsNat46Ipv4Subnet: expected an IPv4 prefix such as 10.244.50.0/24, of length 8 to 32, got "10.0.0.0/7"`,
   ],
+  ...[32, 40, 48, 56, 64, 96].map((length): [string, string] => [
+    `NAT64 prefix of length ${length}`,
+    `${egress}  nat64Ipv6Subnet: 2001:db8::/${length}\n`,
+  ]),
+  ...(
+    [
+      ["64:ff9b::/97", " such as 64:ff9b::/96, of length 32, 40, 48, 56, 64 or 96 (RFC 6052)"],
+      ["64:ff9b::/95", " such as 64:ff9b::/96, of length 32, 40, 48, 56, 64 or 96 (RFC 6052)"],
+      ["2001:db8:0:0:100::/96", " such as 64:ff9b::/96, with bits 64 to 71 zero (RFC 6052)"],
+      ["10.0.0.0/32", " such as 64:ff9b::/96"],
+      ["64:ff9b:::/96", " such as 64:ff9b::/96"],
+      ["ff0e::/96", " that can be used here (this one is multicast)"],
+      ["fe80::/64", " that can be used here (this one is linkLocal)"],
+      ["::ffff:0.0.0.0/96", " that can be used here (this one is ipv4Mapped)"],
+      ["::/96", " that can be used here (this one is unspecified)"],
+    ] as const
+  ).map(([prefix, expected]): [string, string, string] => [
+    `NAT64 prefix ${prefix}`,
+    `${egress}  nat64Ipv6Subnet: "${prefix}"\n`,
+    `f.yaml:6: spec.nat64Ipv6Subnet: expected an IPv6 prefix${expected}, got "${prefix}"`,
+  ]),
+  [
+    "NAT64 without a SNAT",
+    `${egress}  nat64Enabled: true\n  snatType: SRC_TRANS_NONE\n`,
+    "f.yaml:7: spec.snatType: expected a SNAT as nat64Enabled is true (an IPv6 Pod has no IPv4 source), got SRC_TRANS_NONE",
+  ],
   [
     "upstream is a name",
     `${egress}  dnsNat46PoolIps:\n    - 10.0.0.1\n    - dns.example\n`,

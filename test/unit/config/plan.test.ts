@@ -43,6 +43,7 @@ const rows: [
   ["another resource with the same settings", base, { ...base, name: "b" }, "identity: n/a -> n/b"],
   ["dualStack", base, { ...base, dualStack: true }, "dualStack: false -> true"],
   ["debugLog", base, { ...base, debugLog: true }, "debugLog: false -> true"],
+  ["NAT64 on", base, { ...base, nat64: "64:ff9b::/96" }, "nat64: undefined -> 64:ff9b::/96"],
   ["DNS off", base, plain, "dns: stop"],
   ["DNS on", plain, base, "dns: start"],
   [

@@ -144,6 +144,45 @@ suite("SNAT", () => {
   });
 });
 
+suite("NAT64", () => {
+  const on = { nat64Enabled: true };
+  const rows: [name: string, spec: object, nat64: string | undefined, ...notes: string[]][] = [
+    ["off", {}, undefined],
+    ["off, the default prefix written", { nat64Ipv6Subnet: "64:ff9b::/96" }, undefined],
+    [
+      "off, another prefix",
+      { nat64Ipv6Subnet: "2001:db8:64::/96" },
+      undefined,
+      "spec.nat64Ipv6Subnet: has no effect while nat64Enabled is false",
+    ],
+    ["on", on, "64:ff9b::/96"],
+    ["another prefix", { ...on, nat64Ipv6Subnet: "2001:db8:64::/48" }, "2001:db8:64::/48"],
+    ["another spelling", { ...on, nat64Ipv6Subnet: "2001:DB8:64:0::/96" }, "2001:db8:64::/96"],
+    [
+      "host bits",
+      { ...on, nat64Ipv6Subnet: "2001:db8:64::1/96" },
+      "2001:db8:64::/96",
+      "spec.nat64Ipv6Subnet: 2001:db8:64::1/96 is read as 2001:db8:64::/96",
+    ],
+  ];
+  for (const [name, spec, nat64, ...said] of rows)
+    test(name, () => {
+      assert.equal(active(egress(spec)).nat64, nat64);
+      assert.deepEqual(
+        notes(egress(spec)),
+        said.map((text) => `F5SPKEgress spk-ingress/egress-crd: ${text}`),
+      );
+    });
+
+  test("a source inside the prefix holds the egress back", () => {
+    const spec = { ...on, nat64Ipv6Subnet: "2001:db8::/96", egressSnatpool: "egress_snatpool" };
+    assert.equal(
+      waiting(egress(spec), pool()),
+      "the SNAT address 2001:db8::1 lies inside nat64Ipv6Subnet 2001:db8::/96",
+    );
+  });
+});
+
 suite("two F5SPKEgress", () => {
   const [january, february] = ["2025-01-01T00:00:00Z", "2025-02-01T00:00:00Z"];
   const rows: [name: string, first: string | undefined, second: string | undefined, winner: string][] = [
@@ -173,8 +212,6 @@ suite("two F5SPKEgress", () => {
 
 suite("notes", () => {
   const unsupported: [field: string, value: unknown, byDefault: unknown][] = [
-    ["nat64Enabled", true, false],
-    ["nat64Ipv6Subnet", "2001:db8:64::/96", "64:ff9b::/96"],
     ["maxTmmReplicas", 2, 1],
     ["dnsCacheName", "cache", ""],
     ["vlans", { vlanList: ["v"] }, { vlanList: [] }],

@@ -3,8 +3,29 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { DropReason } from "../../../src/engine/layout.gen.ts";
 import { decode } from "../../support/decode.ts";
-import { far4, far6, type Lab, nat4, pod4, poolEntry, snat4, startLab } from "../../support/engine.ts";
-import { type Flow, flow44, flow46, flow66, fromPod, fromRemote, openFlow } from "../../support/flows.ts";
+import {
+  far4,
+  far6,
+  type Lab,
+  nat4,
+  nat64,
+  pod4,
+  poolEntry,
+  snat4,
+  snat6,
+  startLab,
+} from "../../support/engine.ts";
+import {
+  type Flow,
+  flow44,
+  flow46,
+  flow64,
+  flow66,
+  flows,
+  fromPod,
+  fromRemote,
+  openFlow,
+} from "../../support/flows.ts";
 import { cut as inPieces, type Piece, readPiece, writePiece } from "../../support/fragments.ts";
 import { outerRouter6, type Side, setScene, side46, side64, sides } from "../../support/icmp-scene.ts";
 import {
@@ -198,6 +219,7 @@ const rows: readonly Row[] = [
     lab.configure({ dualStack: false });
     return udp6;
   }),
+  ...nat64Rows(),
   row("MAPPING_UNKNOWN", "the store has just said so", (lab) => {
     lab.unknown("10.244.50.99", false, 0);
     return to("10.244.50.99");
@@ -242,7 +264,7 @@ const rows: readonly Row[] = [
   row("TCP_NO_SESSION", "ACK", () => out(flow46, "tcp", { tcpFlags: ACK })),
   row("TCP_NO_SESSION", "SYN-ACK", () => out(flow46, "tcp", { tcpFlags: SYN | ACK })),
   row("TCP_NO_SESSION", "RST", () => out(flow66, "tcp", { tcpFlags: RST })),
-  ...[flow46, flow44, flow66].flatMap((flow) =>
+  ...flows.flatMap((flow) =>
     (["tcp", "udp", "icmp"] as const).map((protocol) =>
       row("INBOUND_NO_SESSION", `${flow.in}, ${protocol}`, () =>
         buildPacket(fromRemote(flow, protocol, 5000)),
@@ -301,6 +323,72 @@ const rows: readonly Row[] = [
     return out(flow44, "udp", details);
   }),
 ];
+
+/** An IPv6 Pod to what stands behind a NAT64 prefix. */
+function nat64Rows(): readonly Row[] {
+  const wellKnown = "64:ff9b::/96";
+  const behind = (reason: Name, prefix: string, seen: string, name: string) =>
+    row(reason, `${name}: ${seen}`, (lab) => {
+      lab.configure({ nat64: prefix, dualStack: false });
+      return out({ ...flow64, seen }, "udp");
+    });
+  return [
+    ...[
+      ...["10.9.9.9", "100.64.0.1", "100.127.255.254", "172.16.0.1", "172.31.255.254", "192.0.0.1"],
+      ...["192.0.2.1", "192.88.99.1", "192.168.0.1", "198.18.0.1", "198.19.255.254", "198.51.100.1"],
+      ...["203.0.113.1", "10.1.9.9"],
+    ].map((host) => behind("NAT64_NOT_GLOBAL", wellKnown, `64:ff9b::${host}`, "well-known prefix")),
+    ...["0.0.0.0", "127.0.0.1", "169.254.169.254", "224.0.0.1", "255.255.255.255"].map((host) =>
+      behind("DESTINATION_NOT_FORWARDABLE", wellKnown, `64:ff9b::${host}`, "well-known prefix"),
+    ),
+    ...["127.0.0.1", "224.0.0.1", "10.244.50.7"].map((host) =>
+      behind("DESTINATION_NOT_FORWARDABLE", nat64, `2001:db8:64::${host}`, "own prefix"),
+    ),
+    behind("DESTINATION_INTERNAL", nat64, "2001:db8:64::10.1.9.9", "own prefix"),
+    behind("DESTINATION_NOT_FORWARDABLE", "2001:db8::/32", "2001:db8:b00:1::1", "bits behind the address"),
+    behind("DESTINATION_NOT_FORWARDABLE", "2001:db8:100::/40", "2001:db8:10b:0:100::", "bits 64 to 71"),
+    behind(
+      "DESTINATION_NOT_FORWARDABLE",
+      "2001:db8:1:2::/64",
+      "2001:db8:1:2:b::100",
+      "bits behind the address",
+    ),
+    behind("DUAL_STACK_DISABLED", nat64, "2001:db8:65::11.0.0.1", "beside the prefix"),
+    row("DUAL_STACK_DISABLED", "NAT64 address without NAT64", (lab) => {
+      lab.configure({ nat64: undefined, dualStack: false });
+      return out(flow64, "udp");
+    }),
+    row("SNAT_ADDRESS_MISSING", "NAT64, no IPv4 address", (lab) => {
+      lab.configure({ pool: [poolEntry(snat6)] });
+      return out(flow64, "tcp");
+    }),
+    row("TCP_NO_SESSION", "NAT64, ACK", () => out(flow64, "tcp", { tcpFlags: ACK })),
+    row("UDP_CHECKSUM_MISSING", "NAT64, from outside in fragments", (lab) => {
+      const outer = openFlow(lab, flow64, "udp", 4000);
+      const details = { checksum: "none", payload: bytes(40) } as const;
+      return inPieces(buildPacket(fromRemote(flow64, "udp", outer, details)), [24], 1).slice(0, 1);
+    }),
+    row("FRAGMENT_UNSUPPORTED", "NAT64, echo request", () => {
+      const echo = out(flow64, "icmp");
+      return piece(echo, { more: true, data: icmpOf(echo) });
+    }),
+    row("HOP_LIMIT_EXPIRED", "NAT64, new flow", () => out(flow64, "udp", { hops: 1 }), 1),
+    row(
+      "HOP_LIMIT_EXPIRED",
+      "NAT64, from outside",
+      (lab) => buildPacket(fromRemote(flow64, "udp", openFlow(lab, flow64, "udp", 4000), { hops: 1 })),
+      1,
+    ),
+    row("PACKET_TOO_BIG", "NAT64", () => out(flow64, "udp", { payload: bytes(1473) }), 1),
+    row(
+      "PACKET_TOO_BIG",
+      "NAT64, from outside with DF",
+      (lab) =>
+        buildPacket(fromRemote(flow64, "udp", openFlow(lab, flow64, "udp", 4000), { payload: bytes(1453) })),
+      1,
+    ),
+  ];
+}
 
 /** ICMP errors about the first packet of a session, each wrong in one thing. */
 function icmpErrors(): readonly Row[] {

@@ -4,7 +4,17 @@ import { describe, test } from "node:test";
 import { Path } from "../../../src/engine/layout.gen.ts";
 import { decode } from "../../support/decode.ts";
 import { host6, nat4, poolEntry, snat4, snat6, startLab } from "../../support/engine.ts";
-import { type Flow, flow44, flow46, flow66, fromPod, fromRemote, openFlow } from "../../support/flows.ts";
+import {
+  type Flow,
+  flow44,
+  flow46,
+  flow64,
+  flow66,
+  flows,
+  fromPod,
+  fromRemote,
+  openFlow,
+} from "../../support/flows.ts";
 import {
   checkWhole,
   type Direction,
@@ -125,159 +135,165 @@ describe("identification", () => {
     });
 });
 
-describe("4→6 without DF: larger than the lowest IPv6 MTU", () => {
-  const out46 = directions[0]!;
-  const free = { dontFragment: false, identification: id };
-  const cases: readonly (readonly [string, Protocol, number, Partial<PacketSpec>])[] = [
-    ["1281 bytes", "udp", 1281 - 48, {}],
-    ["1500 bytes", "udp", 1500 - 48, {}],
-    ["9000 bytes", "udp", 9000 - 48, {}],
-    ["64 KB", "udp", 65_507, {}],
-    ["TCP", "tcp", 4000, {}],
-    ["ICMP", "icmp", 4000, {}],
-    ["UDP, partial checksum", "udp", 3001, { checksum: "partial" }],
-    ["TCP, partial checksum", "tcp", 3001, { checksum: "partial" }],
-    ["UDP without a checksum", "udp", 3001, { checksum: "none" }],
-    ["IPv4 options", "udp", 3001, { options: Uint8Array.of(1, 1, 1, 0) }],
-  ];
-  for (const [name, protocol, length, details] of cases)
-    for (const lowest of [1280, 1281, 1400])
-      test(`${name}, lowest ${lowest}`, async () => {
-        const lab = await startLab();
-        lab.configure({ mtuInner: 65_535 });
-        lab.limit("lowestMtu6", lowest);
-        const one = passage(lab, out46, protocol, 4000, { ...free, payload: payload(length), ...details });
-        const before = lab.counters().packets;
-        const { outputs, drops } = lab.push([one.sent]);
-        assert.deepEqual(drops, {});
-        checkWhole(outputs, [{ ...one, expected: { ...one.expected, checksum: "complete" } }]);
-        if (outputs.length > 1 || readPiece(outputs[0]!).fragmentHeader) checkCut(outputs, lowest);
-        else assert.ok(length + 48 <= lowest);
-        assert.equal(lab.counters().packets[Path.OUT_46]! - before[Path.OUT_46]!, 1, "counted once");
-      });
+for (const { direction: out46, path, mtu } of [
+  { direction: directions[0]!, path: Path.OUT_46, mtu: { four: "mtuInner", six: "mtuOuter" } },
+  { direction: directions[7]!, path: Path.IN_46, mtu: { four: "mtuOuter", six: "mtuInner" } },
+] as const)
+  describe(`${out46.name} without DF: larger than the lowest IPv6 MTU`, () => {
+    const free = { dontFragment: false, identification: id };
+    const cases: readonly (readonly [string, Protocol, number, Partial<PacketSpec>])[] = [
+      ["1281 bytes", "udp", 1281 - 48, {}],
+      ["1500 bytes", "udp", 1500 - 48, {}],
+      ["9000 bytes", "udp", 9000 - 48, {}],
+      ["64 KB", "udp", 65_507, {}],
+      ["TCP", "tcp", 4000, {}],
+      ["ICMP", "icmp", 4000, {}],
+      ["UDP, partial checksum", "udp", 3001, { checksum: "partial" }],
+      ["TCP, partial checksum", "tcp", 3001, { checksum: "partial" }],
+      ["UDP without a checksum", "udp", 3001, { checksum: "none" }],
+      ["IPv4 options", "udp", 3001, { options: Uint8Array.of(1, 1, 1, 0) }],
+    ];
+    for (const [name, protocol, length, details] of cases)
+      for (const lowest of [1280, 1281, 1400])
+        test(`${name}, lowest ${lowest}`, async () => {
+          const lab = await startLab();
+          lab.configure({ [mtu.four]: 65_535 });
+          lab.limit("lowestMtu6", lowest);
+          const one = passage(lab, out46, protocol, 4000, { ...free, payload: payload(length), ...details });
+          const before = lab.counters().packets;
+          const { outputs, drops } = lab.push([one.sent]);
+          assert.deepEqual(drops, {});
+          checkWhole(outputs, [{ ...one, expected: { ...one.expected, checksum: "complete" } }]);
+          if (outputs.length > 1 || readPiece(outputs[0]!).fragmentHeader) checkCut(outputs, lowest);
+          else assert.ok(length + 48 <= lowest);
+          assert.equal(lab.counters().packets[path]! - before[path]!, 1, "counted once");
+        });
 
-  /** Each as large as may be, the last one may be smaller. */
-  function checkCut(outputs: readonly Uint8Array[], lowest: number): void {
-    const step = (lowest - 48) & ~7;
-    const pieces = outputs.map(readPiece);
-    for (const piece of pieces) {
-      assert.ok(piece.size <= lowest);
-      assert.equal(piece.identification, id);
+    /** Each as large as may be, the last one may be smaller. */
+    function checkCut(outputs: readonly Uint8Array[], lowest: number): void {
+      const step = (lowest - 48) & ~7;
+      const pieces = outputs.map(readPiece);
+      for (const piece of pieces) {
+        assert.ok(piece.size <= lowest);
+        assert.equal(piece.identification, id);
+      }
+      for (const piece of pieces.slice(0, -1)) assert.equal(piece.data.length, step);
     }
-    for (const piece of pieces.slice(0, -1)) assert.equal(piece.data.length, step);
-  }
 
-  test("at the limit: whole, no fragment header (RFC 8021)", async () => {
-    const lab = await startLab();
-    const one = passage(lab, out46, "udp", 4000, { ...free, payload: payload(1280 - 48) });
-    const { outputs } = lab.push([one.sent]);
-    assert.equal(readPiece(outputs[0]!).fragmentHeader, false);
-    checkWhole(outputs, [one]);
-  });
-
-  for (const order of ["in order", "reversed"])
-    test(`a fragment is cut again, ${order}`, async () => {
+    test("at the limit: whole, no fragment header (RFC 8021)", async () => {
       const lab = await startLab();
-      const one = passage(lab, out46, "udp", 4000, { payload: payload(4000) });
-      const pieces = cut(buildPacket(one.sent), [1480, 2960], id);
-      const { outputs, drops } = lab.push(order === "reversed" ? pieces.reverse() : pieces);
-      assert.deepEqual(drops, {});
-      assert.equal(outputs.length, 5, "1232 + 248, 1232 + 248, 1048 bytes");
-      for (const output of outputs) assert.ok(readPiece(output).size <= 1280);
+      const one = passage(lab, out46, "udp", 4000, { ...free, payload: payload(1280 - 48) });
+      const { outputs } = lab.push([one.sent]);
+      assert.equal(readPiece(outputs[0]!).fragmentHeader, false);
       checkWhole(outputs, [one]);
     });
 
-  test("never more than the outer MTU", async () => {
-    const lab = await startLab();
-    lab.configure({ mtuOuter: 1320 });
-    lab.limit("lowestMtu6", 9000);
-    const one = passage(lab, out46, "udp", 4000, { ...free, payload: payload(1400) });
-    const { outputs } = lab.push([one.sent]);
-    checkWhole(outputs, [one]);
-    for (const output of outputs) assert.ok(readPiece(output).size <= 1320);
+    for (const order of ["in order", "reversed"])
+      test(`a fragment is cut again, ${order}`, async () => {
+        const lab = await startLab();
+        const one = passage(lab, out46, "udp", 4000, { payload: payload(4000) });
+        const pieces = cut(buildPacket(one.sent), [1480, 2960], id);
+        const { outputs, drops } = lab.push(order === "reversed" ? pieces.reverse() : pieces);
+        assert.deepEqual(drops, {});
+        assert.equal(outputs.length, 5, "1232 + 248, 1232 + 248, 1048 bytes");
+        for (const output of outputs) assert.ok(readPiece(output).size <= 1280);
+        checkWhole(outputs, [one]);
+      });
+
+    test("never more than the MTU of the IPv6 side", async () => {
+      const lab = await startLab();
+      lab.configure({ [mtu.six]: 1320 });
+      lab.limit("lowestMtu6", 9000);
+      const one = passage(lab, out46, "udp", 4000, { ...free, payload: payload(1400) });
+      const { outputs } = lab.push([one.sent]);
+      checkWhole(outputs, [one]);
+      for (const output of outputs) assert.ok(readPiece(output).size <= 1320);
+    });
+
+    test("a whole batch of 9000-byte packets", async () => {
+      const lab = await startLab();
+      lab.configure({ [mtu.four]: 9000 });
+      const all = Array.from({ length: 64 }, (_, index) =>
+        passage(lab, out46, "udp", 4000, {
+          ...free,
+          identification: index,
+          payload: payload(8900, index * 3),
+        }),
+      );
+      const { outputs, drops } = lab.push(all.map(({ sent }) => sent));
+      assert.deepEqual(drops, {});
+      checkWhole(outputs, all);
+    });
+
+    test("two senders with one ID", async () => {
+      const lab = await startLab();
+      const all = [out46, otherSender(lab, out46)].map((direction, index) =>
+        passage(lab, direction, "udp", 4000, { ...free, payload: payload(1400, index * 3) }),
+      );
+      checkWhole(lab.push(all.map(({ sent }) => sent)).outputs, all);
+    });
+
+    test("with DF: ICMPv4 3/4, MTU − 20", async () => {
+      const lab = await startLab();
+      const one = passage(lab, out46, "udp", 4000, { payload: payload(1480) });
+      const { outputs, drops } = lab.push([one.sent]);
+      assert.deepEqual(drops, { PACKET_TOO_BIG: 1 });
+      const { icmp } = decode(outputs[0]!);
+      assert.deepEqual([icmp?.type, icmp?.code, icmp!.body[2]! * 256 + icmp!.body[3]!], [3, 4, 1480]);
+    });
+
+    test("a first fragment with DF: ICMPv4 3/4; the others follow it into nothing", async () => {
+      const lab = await startLab();
+      const one = passage(lab, out46, "udp", 4000, { payload: payload(3000) });
+      const pieces = cut(buildPacket(one.sent), [1480], id).map((each) =>
+        writePiece({ ...readPiece(each), dontFragment: true }),
+      );
+      const { outputs, drops } = lab.push(pieces);
+      assert.deepEqual(drops, { PACKET_TOO_BIG: 2 });
+      assert.deepEqual([outputs.length, decode(outputs[0]!).icmp?.type], [1, 3]);
+    });
   });
 
-  test("a whole batch of 9000-byte packets", async () => {
-    const lab = await startLab();
-    lab.configure({ mtuInner: 9000 });
-    const all = Array.from({ length: 64 }, (_, index) =>
-      passage(lab, out46, "udp", 4000, {
-        ...free,
-        identification: index,
-        payload: payload(8900, index * 3),
-      }),
-    );
-    const { outputs, drops } = lab.push(all.map(({ sent }) => sent));
-    assert.deepEqual(drops, {});
-    checkWhole(outputs, all);
-  });
+for (const { direction: in64, four } of [
+  { direction: directions[1]!, four: "mtuInner" },
+  { direction: directions[6]!, four: "mtuOuter" },
+] as const)
+  describe(`${in64.name}: what IPv4 makes of it`, () => {
+    test("fragments larger than the IPv4 link go on: DF=0, the kernel fragments them", async () => {
+      const lab = await startLab();
+      lab.configure({ [four]: 1280 });
+      const one = passage(lab, in64, "udp", 4000, { payload: payload(2800) });
+      const { outputs } = lab.push(cut(buildPacket(one.sent), [1448], id));
+      checkWhole(outputs, [one]);
+    });
 
-  test("two Pods with one ID", async () => {
-    const lab = await startLab();
-    const all = [out46, otherSender(lab, out46)].map((direction, index) =>
-      passage(lab, direction, "udp", 4000, { ...free, payload: payload(1400, index * 3) }),
-    );
-    checkWhole(lab.push(all.map(({ sent }) => sent)).outputs, all);
-  });
+    test("up to 1260 bytes: DF=0 also where the inner link is smaller", async () => {
+      const lab = await startLab();
+      lab.configure({ [four]: 600 });
+      const one = passage(lab, in64, "udp", 4000, { payload: payload(1232) });
+      const { outputs } = lab.push([one.sent]);
+      assert.equal(readPiece(outputs[0]!).dontFragment, false);
+      checkWhole(outputs, [one]);
+    });
 
-  test("with DF: ICMPv4 3/4, MTU − 20", async () => {
-    const lab = await startLab();
-    const one = passage(lab, out46, "udp", 4000, { payload: payload(1480) });
-    const { outputs, drops } = lab.push([one.sent]);
-    assert.deepEqual(drops, { PACKET_TOO_BIG: 1 });
-    const { icmp } = decode(outputs[0]!);
-    assert.deepEqual([icmp?.type, icmp?.code, icmp!.body[2]! * 256 + icmp!.body[3]!], [3, 4, 1480]);
-  });
+    test("above: Packet Too Big never says less than 1280", async () => {
+      const lab = await startLab();
+      lab.configure({ [four]: 600 });
+      const one = passage(lab, in64, "udp", 4000, { payload: payload(1233) });
+      const { outputs, drops } = lab.push([one.sent]);
+      assert.deepEqual(drops, { PACKET_TOO_BIG: 1 });
+      const { icmp } = decode(outputs[0]!);
+      assert.deepEqual([icmp?.type, icmp!.body[2]! * 256 + icmp!.body[3]!], [2, 1280]);
+    });
 
-  test("a first fragment with DF: ICMPv4 3/4; the others follow it into nothing", async () => {
-    const lab = await startLab();
-    const one = passage(lab, out46, "udp", 4000, { payload: payload(3000) });
-    const pieces = cut(buildPacket(one.sent), [1480], id).map((each) =>
-      writePiece({ ...readPiece(each), dontFragment: true }),
-    );
-    const { outputs, drops } = lab.push(pieces);
-    assert.deepEqual(drops, { PACKET_TOO_BIG: 2 });
-    assert.deepEqual([outputs.length, decode(outputs[0]!).icmp?.type], [1, 3]);
+    test("what would end beyond IPv4's 65,535 bytes is too big", async () => {
+      const lab = await startLab();
+      const { sent } = passage(lab, in64, "udp", 4000, { payload: body });
+      const [first] = cut(buildPacket(sent), ends, id);
+      const last = writePiece({ ...readPiece(first!), offset: 65_512, more: false, data: payload(8) });
+      assert.deepEqual(lab.push([first!, last]).drops, { PACKET_TOO_BIG: 1 });
+    });
   });
-});
-
-describe("6→4: what IPv4 makes of it", () => {
-  const in64 = directions[1]!;
-  test("fragments larger than the inner link go on: DF=0, the kernel fragments them", async () => {
-    const lab = await startLab();
-    lab.configure({ mtuInner: 1280 });
-    const one = passage(lab, in64, "udp", 4000, { payload: payload(2800) });
-    const { outputs } = lab.push(cut(buildPacket(one.sent), [1448], id));
-    checkWhole(outputs, [one]);
-  });
-
-  test("up to 1260 bytes: DF=0 also where the inner link is smaller", async () => {
-    const lab = await startLab();
-    lab.configure({ mtuInner: 600 });
-    const one = passage(lab, in64, "udp", 4000, { payload: payload(1232) });
-    const { outputs } = lab.push([one.sent]);
-    assert.equal(readPiece(outputs[0]!).dontFragment, false);
-    checkWhole(outputs, [one]);
-  });
-
-  test("above: Packet Too Big never says less than 1280", async () => {
-    const lab = await startLab();
-    lab.configure({ mtuInner: 600 });
-    const one = passage(lab, in64, "udp", 4000, { payload: payload(1233) });
-    const { outputs, drops } = lab.push([one.sent]);
-    assert.deepEqual(drops, { PACKET_TOO_BIG: 1 });
-    const { icmp } = decode(outputs[0]!);
-    assert.deepEqual([icmp?.type, icmp!.body[2]! * 256 + icmp!.body[3]!], [2, 1280]);
-  });
-
-  test("what would end beyond IPv4's 65,535 bytes is too big", async () => {
-    const lab = await startLab();
-    const { sent } = passage(lab, in64, "udp", 4000, { payload: body });
-    const [first] = cut(buildPacket(sent), ends, id);
-    const last = writePiece({ ...readPiece(first!), offset: 65_512, more: false, data: payload(8) });
-    assert.deepEqual(lab.push([first!, last]).drops, { PACKET_TOO_BIG: 1 });
-  });
-});
 
 describe("atomic fragments (RFC 6946)", () => {
   const fragment = (next: number) => Uint8Array.of(next, 0, 0, 0, 0x12, 0x34, 0x56, 0x78);
@@ -289,16 +305,17 @@ describe("atomic fragments (RFC 6946)", () => {
     ],
     ["behind them", { options: concat(extensionHeader(44, 1), fragment(17)), firstExtension: 60 }],
   ];
-  for (const [name, details] of cases)
-    for (const length of [100, 1400])
-      test(`6→4, ${length} bytes, ${name}: DF=0, its own identification`, async () => {
-        const lab = await startLab();
-        const one = passage(lab, directions[1]!, "udp", 4000, { ...details, payload: payload(length) });
-        const { outputs } = lab.push([one.sent]);
-        const { identification, dontFragment, offset, more } = readPiece(outputs[0]!);
-        assert.deepEqual([identification, dontFragment, offset, more], [0x5678, false, 0, false]);
-        checkWhole(outputs, [one]);
-      });
+  for (const [name, details, length, direction] of cases.flatMap(([name, details]) =>
+    [100, 1400].flatMap((length) => [1, 6].map((at) => [name, details, length, directions[at]!] as const)),
+  ))
+    test(`${direction.name}, ${length} bytes, ${name}: DF=0, its own identification`, async () => {
+      const lab = await startLab();
+      const one = passage(lab, direction, "udp", 4000, { ...details, payload: payload(length) });
+      const { outputs } = lab.push([one.sent]);
+      const { identification, dontFragment, offset, more } = readPiece(outputs[0]!);
+      assert.deepEqual([identification, dontFragment, offset, more], [0x5678, false, 0, false]);
+      checkWhole(outputs, [one]);
+    });
 
   test("two fragment headers are none of IPv6", async () => {
     const lab = await startLab();
@@ -339,6 +356,12 @@ describe("a first fragment that is refused takes the others with it", () => {
       name: "4→6",
       packet: () => fromPod(flow46, "udp", 4000, { ...long, checksum: "none" }),
     },
+    {
+      reason: "UDP_CHECKSUM_MISSING",
+      name: flow64.in,
+      packet: (lab) =>
+        fromRemote(flow64, "udp", openFlow(lab, flow64, "udp", 4000), { ...long, checksum: "none" }),
+    },
     { reason: "FRAGMENT_UNSUPPORTED", name: "ICMP 4→6", packet: () => fromPod(flow46, "icmp", 4000, long) },
     {
       reason: "FRAGMENT_UNSUPPORTED",
@@ -353,7 +376,7 @@ describe("a first fragment that is refused takes the others with it", () => {
         return fromPod(flow44, "udp", 4000, { ...long, destinationPort: 53 });
       },
     },
-    ...[flow44, flow46, flow66].map((flow) => ({
+    ...flows.map((flow) => ({
       reason: "INBOUND_NO_SESSION",
       name: flow.in,
       packet: () => fromRemote(flow, "udp", 4000, long),
@@ -470,7 +493,7 @@ test("mapping unknown: the first fragment waits for it, the others for the first
 
 describe("automap", () => {
   const alias: Readonly<Record<string, string>> = { [snat4]: "192.168.46.9", [snat6]: "fd46::9" };
-  for (const flow of [flow46, flow44, flow66])
+  for (const flow of flows)
     for (const order of ["in order", "reversed"])
       for (const whose of ["the host's own", "a session's"])
         test(`${flow.in}, ${order}: ${whose}`, async () => {
@@ -518,6 +541,19 @@ for (const order of ["in order", "reversed"])
     assert.deepEqual([source, sourcePort, destination, destinationPort], [snat4, ports[0], other.pod, 4000]);
     assert.deepEqual(got, body);
   });
+
+test("one ID to one host, by way of NAT64 and plainly: told apart", async () => {
+  const lab = await startLab();
+  const all = [flow44, flow64].map((flow) =>
+    passage(lab, { name: flow.out, flow, outward: true }, "udp", 4000, {
+      payload: payload(1700, flow === flow44 ? 1 : 9),
+    }),
+  );
+  const pieces = all.map(({ sent }) => cut(buildPacket(sent), ends, id));
+  const { outputs, drops } = lab.push([0, 1, 2].flatMap((at) => pieces.map((each) => each[at]!)));
+  assert.deepEqual(drops, {});
+  checkWhole(outputs, all);
+});
 
 test("counters: each fragment is a packet of its path", async () => {
   for (const direction of directions) {

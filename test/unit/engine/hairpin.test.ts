@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { decode } from "../../support/decode.ts";
 import { nat4, pod4, poolEntry, snat4, snat6, startLab } from "../../support/engine.ts";
-import { type Flow, flow44, flow46, flow66, fromPod, openFlow } from "../../support/flows.ts";
+import { type Flow, flow44, flow46, flow64, flow66, fromPod, openFlow } from "../../support/flows.ts";
 import { packetSpec, SYN } from "../../support/packets.ts";
 
 const other4 = "10.1.9.9";
@@ -11,14 +11,18 @@ const other6 = "fd00:1::99";
 
 interface Meeting {
   readonly name: string;
-  /** What the first Pod is known by outside, and what the second one dials to reach it. */
   readonly flow: Flow;
-  readonly second: string;
-  readonly dialled: string;
+  readonly second: Flow;
+  /** How the outer address of the other is dialled by the first Pod, and by the second. */
+  readonly dialled: readonly [string, string];
 }
+const snat64 = "2001:db8:64::c633:6409";
 const meetings: readonly Meeting[] = [
-  { name: "4→4", flow: flow44, second: other4, dialled: snat4 },
-  { name: "6→6", flow: flow66, second: other6, dialled: snat6 },
+  { name: "4→4", flow: flow44, second: { ...flow44, pod: other4 }, dialled: [snat4, snat4] },
+  { name: "6→6", flow: flow66, second: { ...flow66, pod: other6 }, dialled: [snat6, snat6] },
+  { name: "6→4→6", flow: flow64, second: { ...flow64, pod: other6 }, dialled: [snat64, snat64] },
+  { name: "6→4→4", flow: flow64, second: { ...flow44, pod: other4 }, dialled: [snat64, snat4] },
+  { name: "4→4→6", flow: flow44, second: { ...flow64, pod: other6 }, dialled: [snat4, snat64] },
 ];
 
 for (const { name, flow, second, dialled } of meetings)
@@ -28,8 +32,8 @@ for (const { name, flow, second, dialled } of meetings)
         const lab = await startLab();
         const toStranger = openFlow(lab, flow, protocol, 4000);
         const dial = packetSpec({
-          source: second,
-          destination: dialled,
+          source: second.pod,
+          destination: dialled[1],
           protocol,
           sourcePort: 5000,
           destinationPort: toStranger,
@@ -44,16 +48,15 @@ for (const { name, flow, second, dialled } of meetings)
     test("udp: both have opened the way; each sees the other's outer address", async () => {
       const lab = await startLab();
       const portA = openFlow(lab, flow, "udp", 4000);
-      const secondFlow = { ...flow, pod: second };
-      const portB = openFlow(lab, secondFlow, "udp", 5000);
+      const portB = openFlow(lab, second, "udp", 5000);
       const fromA = {
         ...packetSpec(fromPod(flow, "udp", 4000)),
-        destination: dialled,
+        destination: dialled[0],
         destinationPort: portB,
       };
       const fromB = {
-        ...packetSpec(fromPod(secondFlow, "udp", 5000)),
-        destination: dialled,
+        ...packetSpec(fromPod(second, "udp", 5000)),
+        destination: dialled[1],
         destinationPort: portA,
       };
       lab.push([fromA]);
@@ -63,7 +66,7 @@ for (const { name, flow, second, dialled } of meetings)
       const arrived = decode(outputs[0]!);
       assert.deepEqual(
         [arrived.source, arrived.sourcePort, arrived.destination, arrived.destinationPort],
-        [dialled, portA, second, 5000],
+        [dialled[1], portA, second.pod, 5000],
       );
     });
   });

@@ -3,7 +3,18 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { decode } from "../../support/decode.ts";
 import { labSettings, poolEntry, snat4, snat6, startLab } from "../../support/engine.ts";
-import { type Flow, flow44, flow46, flow66, fromPod, fromRemote, openFlow } from "../../support/flows.ts";
+import {
+  type Flow,
+  flow44,
+  flow46,
+  flow64,
+  flow66,
+  fromPod,
+  fromRemote,
+  innerFamily,
+  openFlow,
+  outerFamily,
+} from "../../support/flows.ts";
 import { buildPacket, get16, type PacketSpec } from "../../support/packets.ts";
 import { VNET_BYTES } from "../../support/vnet.ts";
 
@@ -61,6 +72,42 @@ const rows: readonly Row[] = [
     code: 0,
     word: 1400,
   },
+  {
+    name: "NAT64, 6→4 too big: MTU as IPv6 counts",
+    flow: flow64,
+    way: "out",
+    details: { payload },
+    type: 2,
+    code: 0,
+    word: 1520,
+  },
+  {
+    name: "NAT64, 4→6 too big: MTU as IPv4 counts",
+    flow: flow64,
+    way: "in",
+    details: { payload },
+    type: 3,
+    code: 4,
+    word: 1380,
+  },
+  {
+    name: "NAT64, 6→4 time exceeded",
+    flow: flow64,
+    way: "out",
+    details: { hops: 1 },
+    type: 3,
+    code: 0,
+    word: 0,
+  },
+  {
+    name: "NAT64, 4→6 time exceeded",
+    flow: flow64,
+    way: "in",
+    details: { hops: 1 },
+    type: 11,
+    code: 0,
+    word: 0,
+  },
   { name: "6→4 time exceeded", flow: flow46, way: "in", details: { hops: 1 }, type: 3, code: 0, word: 0 },
 ];
 
@@ -75,14 +122,14 @@ for (const automap of [false, true])
           pool: [poolEntry(snat4, { inbound: inbound[0]! }), poolEntry(snat6, { inbound: inbound[1]! })],
         });
         // The host rewrites what arrives for the address to the alias.
-        const arriving = { ...flow, snat: flow === flow44 ? inbound[0]! : inbound[1]! };
+        const arriving = { ...flow, snat: outerFamily(flow) === 4 ? inbound[0]! : inbound[1]! };
         const outer = openFlow(lab, flow, "udp", 4000);
         const sent =
           way === "out" ? fromPod(flow, "udp", 4000, details) : fromRemote(flow, "udp", outer, details);
         const handed = way === "out" ? sent : fromRemote(arriving, "udp", outer, details);
         const error = decode(lab.push([handed]).outputs[0]!);
         assert.equal(error.destination, sent.source, "to the sender");
-        const self = flow === flow66 ? labSettings.self6 : labSettings.self4;
+        const self = innerFamily(flow) === 6 ? labSettings.self6 : labSettings.self4;
         assert.equal(error.source, way === "out" ? self : flow.snat, "no inner address goes outside");
         assert.deepEqual([error.icmp!.type, error.icmp!.code], [type, code]);
         assert.equal(get16(error.icmp!.body, 0) * 65536 + get16(error.icmp!.body, 2), word);
@@ -114,7 +161,7 @@ describe("ICMP errors are rate-limited", () => {
 test("without an own address, the error comes from where the packet was sent", async () => {
   const lab = await startLab();
   lab.configure({ self4: undefined, self6: undefined });
-  for (const flow of [flow46, flow66]) {
+  for (const flow of [flow46, flow66, flow64]) {
     const error = decode(lab.push([fromPod(flow, "udp", 4000, { payload })]).outputs[0]!);
     assert.deepEqual([error.source, error.destination], [flow.seen, flow.pod]);
   }

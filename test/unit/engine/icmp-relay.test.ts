@@ -1,8 +1,18 @@
 /** ICMP errors about our sessions: addresses, the quoted packet, RFC 4884 extensions, sizes. Byte for byte. */
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
-import { host6, type Lab, labSettings, nat4, pod4, snat4, snat6 } from "../../support/engine.ts";
-import { flow44, flow46, flow66, fromPod, fromRemote, only, openFlow } from "../../support/flows.ts";
+import { far4, far64, host6, type Lab, labSettings, nat4, pod4, snat4, snat6 } from "../../support/engine.ts";
+import {
+  type Flow,
+  flow44,
+  flow46,
+  flow64,
+  flow66,
+  fromPod,
+  fromRemote,
+  only,
+  openFlow,
+} from "../../support/flows.ts";
 import { addressesOf, buildError, extended } from "../../support/icmp.ts";
 import {
   assertBytes,
@@ -81,8 +91,19 @@ describe("whose error it is", () => {
     readonly source: string;
     readonly seen: string;
   }
-  const [, , in44, out44, in66, out66] = sides as [Side, Side, Side, Side, Side, Side];
+  type Eight = [Side, Side, Side, Side, Side, Side, Side, Side];
+  const [, , in44, out44, in66, out66, nat64In, nat64Out] = sides as Eight;
   const rows: readonly Row[] = [
+    { name: "the host itself", side: nat64In, source: far4, seen: far64 },
+    { name: "a router", side: nat64In, source: outerRouter4, seen: "2001:db8:64::cb00:7101" },
+    {
+      name: "a router with a private address",
+      side: nat64In,
+      source: "10.9.9.9",
+      seen: "2001:db8:64::a09:909",
+    },
+    { name: "the Pod", side: nat64Out, source: nat64Out.flow.pod, seen: snat4 },
+    { name: "a router inside", side: nat64Out, source: "fd00:1::77", seen: snat4 },
     { name: "the host itself", side: side64, source: host6, seen: nat4 },
     { name: "a router", side: side64, source: outerRouter6, seen: dummyRouter4 },
     { name: "the host itself", side: in44, source: in44.flow.remote, seen: in44.flow.remote },
@@ -111,6 +132,21 @@ describe("whose error it is", () => {
     assert.equal(relay(lab, scene.error()).source, "10.1.0.46");
     lab.configure({ router4: undefined });
   });
+});
+
+describe("4→6 to the Pod, well-known prefix (RFC 6052 §3.1)", () => {
+  const flow: Flow = { ...flow64, seen: "64:ff9b::808:808", remote: "8.8.8.8" };
+  for (const [name, source, self6, seen] of [
+    ["a router", "9.9.9.9", "fd00:1::1", "64:ff9b::909:909"],
+    ["one with a private address: the gateway speaks for it", "10.9.9.9", "fd00:1::1", "fd00:1::1"],
+    ["the same, the gateway has no address", "10.9.9.9", undefined, flow.seen],
+  ] as const)
+    test(name, () => {
+      lab.configure({ nat64: "64:ff9b::/96", self6 });
+      const scene = setScene(lab, { ...sides[6]!, flow }, "udp", nextPort++);
+      assert.equal(relay(lab, scene.error({ source })).source, seen);
+      lab.configure({ nat64: labSettings.nat64, self6: labSettings.self6 });
+    });
 });
 
 describe("outer header", () => {
@@ -344,6 +380,25 @@ describe("hairpin (RFC 5508 REQ-7)", () => {
       assert.deepEqual([result.source, result.destination], [flow.snat, flow.pod]);
       assertBytes(result.body, buildPacket(dialled).subarray(VNET_BYTES), "quote");
     });
+  test("6→4→6: by a NAT64 address of our own SNAT address", () => {
+    const [podPort, secondPort] = [nextPort++, nextPort++];
+    const other = { ...flow64, pod: "fd00:1::99" };
+    const destination = "2001:db8:64::c633:6409";
+    const outer = openFlow(lab, flow64, "udp", podPort);
+    const otherOuter = openFlow(lab, other, "udp", secondPort);
+    const dialled = fromPod(flow64, "udp", podPort, { destination, destinationPort: otherOuter });
+    lab.push([dialled, fromPod(other, "udp", secondPort, { destination, destinationPort: outer })]);
+    const body = only(lab, dialled).subarray(VNET_BYTES);
+    assert.deepEqual(addressesOf(body), [destination, other.pod]);
+    const error = buildError({ source: other.pod, destination, type: 1, code: 4, body });
+    const result = relay(lab, error);
+    assert.deepEqual(
+      [result.source, result.destination, result.type, result.code],
+      [destination, flow64.pod, 1, 4],
+    );
+    const expected = buildPacket({ ...dialled, hops: dialled.hops - 2 });
+    assertBytes(result.body, expected.subarray(VNET_BYTES), "quote");
+  });
   test("4→6→4: by a NAT address that stands for our own SNAT address", () => {
     const [podPort, secondPort] = [nextPort++, nextPort++];
     const other = { ...flow46, pod: "10.1.9.9" };

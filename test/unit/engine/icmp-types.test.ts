@@ -17,10 +17,14 @@ import { VNET_BYTES } from "../../support/vnet.ts";
 let lab: Lab;
 let scene46: Scene;
 let scene64: Scene;
+let nat64In: Scene;
+let nat64Out: Scene;
 before(async () => {
   lab = await startRelayLab(false);
   scene46 = setScene(lab, side46, "udp", 20001);
   scene64 = setScene(lab, side64, "udp", 20002);
+  nat64In = setScene(lab, sides[6]!, "udp", 20003);
+  nat64Out = setScene(lab, sides[7]!, "udp", 20004);
 });
 
 type Kind = readonly [type: number, code: number, pointerOrMtu?: number];
@@ -121,6 +125,8 @@ const nameOf = ([type, code, value]: Kind) => `${type}/${code}${value === undefi
 for (const [title, from, to, rows, scene] of [
   ["ICMPv4 → ICMPv6", 4, 6, types46, () => scene46],
   ["ICMPv6 → ICMPv4", 6, 4, types64, () => scene64],
+  ["ICMPv4 → ICMPv6, NAT64", 4, 6, types46, () => nat64In],
+  ["ICMPv6 → ICMPv4, NAT64", 6, 4, types64, () => nat64Out],
 ] as const)
   describe(title, () => {
     for (const [kind, wanted] of rows)
@@ -139,7 +145,7 @@ for (const [title, from, to, rows, scene] of [
       });
   });
 
-/** What the link MTUs and the packet that was too big make of the advertised MTU; the IPv4 side is the Pod's. */
+/** What the link MTUs and the packet that was too big make of the advertised MTU; the IPv4 side is the Pod's, but for NAT64. */
 interface MtuRow {
   readonly advertised: number;
   readonly mtu4: number;
@@ -207,14 +213,16 @@ const mtus64: readonly MtuRow[] = [
   row(0, 1500, 1500, 0),
 ];
 
-for (const [title, type, code, rows, scene, answer] of [
-  ["Fragmentation Needed → Packet Too Big", 3, 4, mtus46, () => scene46, [2, 0]],
-  ["Packet Too Big → Fragmentation Needed", 2, 0, mtus64, () => scene64, [3, 4]],
+for (const [title, type, code, rows, scene, answer, fourInside] of [
+  ["Fragmentation Needed → Packet Too Big", 3, 4, mtus46, () => scene46, [2, 0], true],
+  ["Packet Too Big → Fragmentation Needed", 2, 0, mtus64, () => scene64, [3, 4], true],
+  ["Fragmentation Needed → Packet Too Big, NAT64", 3, 4, mtus46, () => nat64In, [2, 0], false],
+  ["Packet Too Big → Fragmentation Needed, NAT64", 2, 0, mtus64, () => nat64Out, [3, 4], false],
 ] as const)
   describe(`${title}: MTU`, () => {
     for (const { advertised, mtu4, mtu6, expected, total } of rows)
       test(`${advertised}${total === undefined ? "" : `, packet of ${total}`}, links ${mtu4} and ${mtu6} → ${expected}`, () => {
-        lab.configure({ mtuInner: mtu4, mtuOuter: mtu6 });
+        lab.configure(fourInside ? { mtuInner: mtu4, mtuOuter: mtu6 } : { mtuInner: mtu6, mtuOuter: mtu4 });
         const body = total === undefined ? scene().quote : withTotal(scene().quote, total);
         const result = relay(lab, scene().error({ type, code, word: advertised, body }));
         lab.configure({ mtuInner: labSettings.mtuInner, mtuOuter: labSettings.mtuOuter });

@@ -22,6 +22,7 @@ const functions = [
   "poolAdd",
   "poolRemove",
   "poolIndex",
+  "nat64",
   "policyChanged",
   "replySend",
 ];

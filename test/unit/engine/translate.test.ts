@@ -10,6 +10,7 @@ import {
   type Flow,
   flow44,
   flow46,
+  flow64,
   flow66,
   flows,
   fromPod,
@@ -279,8 +280,13 @@ const rules: readonly Rule[] = [
   },
 ];
 
+/** What NAT46 makes of a packet on its way out NAT64 makes of it on its way in. */
+const rules64 = rules
+  .filter(({ flow }) => flow === flow46)
+  .map((rule): Rule => ({ ...rule, flow: flow64, way: rule.way === "out" ? "in" : "out" }));
+
 describe("field rules", () => {
-  for (const { name, flow, way, protocol = "tcp", details, ...hope } of rules)
+  for (const { name, flow, way, protocol = "tcp", details, ...hope } of [...rules, ...rules64])
     test(`${flow[way]}: ${name}`, () => {
       const port = nextPort++;
       const outer = openFlow(lab, flow, protocol, port);
@@ -316,6 +322,8 @@ describe("field rules", () => {
     [flow44, "out"],
     [flow44, "in"],
     [flow66, "out"],
+    [flow64, "out"],
+    [flow64, "in"],
   ] as const)
     test(`${flow[way]}: a UDP checksum that comes out as zero is sent as ffff`, () => {
       const port = nextPort++;

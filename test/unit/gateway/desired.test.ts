@@ -190,6 +190,35 @@ test("SRC_TRANS_NONE: no SNAT address, so nothing can leave", () => {
   assert.equal(desired.warnings.length, 1);
 });
 
+test("NAT64: prefix to the TUN and to every engine, whatever dualStack is", () => {
+  const six = { ...facts, internalNets: [...facts.internalNets, "fd00::/64"] };
+  const { plan, settings, warnings } = desire(egress(automap, { nat64: "64:ff9b::/96" }), six, 2);
+  assert.deepEqual(plan.natSubnets, ["64:ff9b::/96"]);
+  assert.deepEqual(
+    settings.map(({ nat64, natSubnets, dualStack }) => [nat64, natSubnets, dualStack]),
+    [
+      ["64:ff9b::/96", [], false],
+      ["64:ff9b::/96", [], false],
+    ],
+  );
+  assert.deepEqual(warnings, []);
+});
+
+for (const [name, internalNets, nat64, expected] of [
+  ["no IPv6 inside", ["10.244.0.0/16"], "64:ff9b::/96", /no internal network has IPv6/],
+  ["beside the Pods", ["fd00:1::/64"], "fd00::/32", /^$/],
+  [
+    "the Pods are in it",
+    ["fd00:0:1::/64"],
+    "fd00::/32",
+    /fd00::\/32 holds the internal network fd00:0:1::\/64/,
+  ],
+] as const)
+  test(`NAT64 ${nat64}, Pods in ${internalNets}: ${name}, ${expected.source === "^$" ? "nothing to say" : "said"}`, () => {
+    const { warnings } = desire(egress(automap, { nat64 }), { ...facts, internalNets }, 1);
+    assert.match(warnings.join(), expected);
+  });
+
 test("DNS46: subnet to the TUN, interception, pool and proxy", () => {
   const dns = {
     subnet: "10.244.50.0/24",

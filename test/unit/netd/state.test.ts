@@ -76,6 +76,21 @@ describe("rules", () => {
   for (const [name, change, expected, on] of cases)
     test(name, () => assert.deepEqual(texts("rule", { ...plan, ...change }, { ...host, ...on }), expected));
 
+  test("a NAT64 prefix comes first in IPv6, and is no route of the host's own", () => {
+    const nat64 = { ...plan, natSubnets: ["fd00:0:0:64::/96"] };
+    assert.deepEqual(texts("rule", nat64, host, 6), [
+      "priority 4602 to fd00:0:0:64::/96 iif in0 lookup 4600",
+      "priority 4603 to fd00::/48 iif in0 lookup main suppress_prefixlength 0",
+      rest,
+    ]);
+    assert.deepEqual(texts("rule", nat64), texts("rule", plan));
+    assert.deepEqual(texts("route", nat64, host, 6), texts("route", plan, host, 6));
+    const connected = [{ device: "in0", net: "fd00::/64" }];
+    assert.deepEqual(
+      desiredState({ ...host, connected }, nat64).sysctls,
+      desiredState({ ...host, connected }, plan).sysctls,
+    );
+  });
   test("IPv6 has its own networks", () =>
     assert.deepEqual(texts("rule", plan, host, 6), [
       "priority 4603 to fd00::/48 iif in0 lookup main suppress_prefixlength 0",
