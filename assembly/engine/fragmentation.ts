@@ -19,22 +19,22 @@ const LARGEST: u32 = 65_535;
 const MAX_PIECES: u32 = LARGEST / ((IPV6_MINIMUM_MTU - HEADERS) & ~7) + 1;
 if (LARGEST + MAX_PIECES * (VNET_HEADER + HEADERS) > SLOT_ROOM) ERROR("the pieces of a packet need more than a slot");
 
-/** What is larger than this, as IPv6, is cut when its sender allows it (RFC 7915 §4: 'lowest-ipv6-mtu'). */
+/** What is larger than this, as IPv6, is cut when its sender allows it (RFC 7915 §4: 'lowest-ipv6-mtu'); `mtu`: of its way. */
 // @ts-ignore: decorator
 @inline
-export function cutAbove(): u32 {
-  return max(IPV6_MINIMUM_MTU, min(limits.lowestMtu6, limits.mtuOuter));
+export function cutAbove(mtu: u32): u32 {
+  return max(IPV6_MINIMUM_MTU, min(limits.lowestMtu6, mtu));
 }
 
-/** Sends the translated packet in hand, whose IPv6 header is at `ip`, in fragments that fit: all of them, or none. */
-export function sendFragments(ip: usize): DropReason {
+/** Sends the translated packet in hand, whose IPv6 header is at `ip`, in fragments that fit `mtu`: all of them, or none. */
+export function sendFragments(ip: usize, mtu: u32): DropReason {
   const transport = packet.transport;
   const length = packet.transportLength;
   completeChecksum();
   const original = Ipv6.at(ip);
   const was = packet.fragment != 0;
   const protocol = was ? Fragment.at(transport - FRAGMENT_HEADER).nextHeader : original.nextHeader;
-  const step = (cutAbove() - HEADERS) & ~7;
+  const step = (cutAbove(mtu) - HEADERS) & ~7;
   if (transmitted() + (length + step - 1) / step > TRANSMIT_CAPACITY) return DropReason.OUTPUT_FULL;
   const slot = takeSlot();
   if (slot < 0) return DropReason.OUTPUT_FULL;

@@ -2,8 +2,8 @@
 import { aimQuoteIn, aimQuoteOut } from "../core/aim";
 import { mappedHi } from "../core/address";
 import { Path, VirtualServer, countPath } from "../core/counters";
-import { limits } from "../core/limits";
 import { packet, parse } from "../core/packet";
+import { mtuInside, mtuOutside } from "../core/path-mtu";
 import { parseQuote, quoted } from "../core/quote";
 import { Session, findQuotedByPod, findQuotedFromOutside, isCurrent } from "../core/session";
 import { findInbound, isAutomap, poolAddress } from "../core/snat-pool";
@@ -65,7 +65,9 @@ export function sendError(family: u32, path: Path): DropReason {
   if (slot < 0) return DropReason.OUTPUT_FULL;
   const ip = slotAddress(slot) + HEADROOM;
   // NAT46: IPv4 inside, IPv6 outside.
-  const length = translateError(ip, family, limits.mtuInner, limits.mtuOuter);
+  const mtuInner = mtuInside(quoted.destinationLo, quoted.destinationHi);
+  const mtuOuter = mtuOutside(quoted.destinationLo, quoted.destinationHi);
+  const length = translateError(ip, family, mtuInner, mtuOuter);
   if (length == 0) {
     freeSlot(slot);
     return DropReason.ICMP_TYPE_UNSUPPORTED;

@@ -17,6 +17,7 @@ import { stateless } from "../core/eam";
 import { fits, isSegmented, readOffload, segmentSize } from "../core/offload";
 import { FRAGMENT_FIRST, FRAGMENT_LATER, FRAGMENT_NONE, mayBeAnswered, packet, parse } from "../core/packet";
 import { PROTOCOL_ICMP4, PROTOCOL_TCP, PROTOCOL_UDP } from "../core/protocol";
+import { mtuInside, mtuOfTarget, mtuOutside, routeMtus } from "../core/path-mtu";
 import { rewrite } from "../core/rewrite";
 import {
   Session,
@@ -36,7 +37,7 @@ import { DropReason, Verdict } from "../core/verdict";
 import { FRAGMENT_HEADER } from "../core/wire/fragment";
 import { IPV4_HEADER, Ipv4 } from "../core/wire/ipv4";
 import { IPV6_HEADER } from "../core/wire/ipv6";
-import { TCP_HEADER } from "../core/wire/tcp";
+import { TCP_HEADER, TCP_SYN } from "../core/wire/tcp";
 import { UDP_HEADER, Udp } from "../core/wire/udp";
 import { VNET_HEADER } from "../core/wire/vnet";
 import { begin, merge, noteMarks } from "./coalesce";
@@ -243,13 +244,13 @@ function sendOut46(): DropReason {
   const header = IPV6_HEADER + (packet.fragment != FRAGMENT_NONE ? FRAGMENT_HEADER : 0);
   const segment = maxSegment(IPV6_HEADER, IPV4_HEADER);
   const mayCut = !Ipv4.at(packet.ip).dontFragment && !isSegmented();
-  if (fits(header, mayCut ? cutAbove() : limits.mtuOuter))
-    return forward(translate46(limits.mtuOuter, segment), Path.OUT_46);
-  if (!mayCut) return tooBig(limits.mtuOuter - (IPV6_HEADER - IPV4_HEADER));
+  const mtu = mtuOfTarget(header, limits.mtuOuter);
+  if (fits(header, mayCut ? cutAbove(mtu) : mtu)) return forward(translate46(mtu, segment), Path.OUT_46);
+  if (!mayCut) return tooBig(mtu - (IPV6_HEADER - IPV4_HEADER));
   // A whole packet becomes fragments here: their identification must be nobody else's.
   if (packet.fragment == FRAGMENT_NONE) rememberFragments(Path.OUT_46 + 1, now);
   const length = <u32>(packet.transport - packet.ip) + packet.transportLength;
-  const sent = sendFragments(translate46(limits.mtuOuter, segment));
+  const sent = sendFragments(translate46(mtu, segment), mtu);
   if (sent == DropReason.NONE) countPath(Path.OUT_46, length);
   return sent;
 }
@@ -259,9 +260,10 @@ function sendIn64(): DropReason {
   const reason = checkFragment();
   if (reason != DropReason.NONE) return reason;
   const size = packet.fragmentOffset + packet.transportLength + IPV4_HEADER;
-  if (size > 0xffff || !(goesInPieces(size) || fits(IPV4_HEADER, limits.mtuInner)))
-    return tooBig(max(IPV6_MINIMUM_MTU, limits.mtuInner + (IPV6_HEADER - IPV4_HEADER)));
-  return forward(translate64(limits.mtuInner, maxSegment(IPV6_HEADER, IPV4_HEADER)), Path.IN_64);
+  const mtu = mtuOfTarget(IPV4_HEADER, limits.mtuInner);
+  if (size > 0xffff || !(goesInPieces(size) || fits(IPV4_HEADER, mtu)))
+    return tooBig(max(IPV6_MINIMUM_MTU, mtu + (IPV6_HEADER - IPV4_HEADER)));
+  return forward(translate64(mtu, maxSegment(IPV6_HEADER, IPV4_HEADER)), Path.IN_64);
 }
 
 /** RFC 7915 §5.1, §5.1.1: becomes a packet with DF=0, which the kernel fragments (further). */
@@ -269,7 +271,8 @@ function goesInPieces(size: u32): bool {
   return packet.fragmentHeader || (size <= MAY_FRAGMENT && !isSegmented());
 }
 
-function sendAsIs(path: Path, mtu: u32): DropReason {
+function sendAsIs(path: Path, byDefault: u32): DropReason {
+  const mtu = mtuOfTarget(<u32>(packet.transport - packet.ip), byDefault);
   if (!fitsAsIs(mtu)) return tooBig(mtu);
   const header = packet.family == 4 ? IPV4_HEADER : IPV6_HEADER;
   return forward(rewrite(mtu, maxSegment(header, header)), path);
@@ -439,5 +442,13 @@ function fitsAsIs(mtu: u32): bool {
 function maxSegment(outer: u32, inner: u32): u32 {
   // RFC 7915 leaves the transport's options alone, and so does a translator without state.
   if (stateless.enabled != 0) return 0xffff;
+  // Only a SYN has an MSS.
+  if (routeMtus.count != 0 && packet.tcpFlags & TCP_SYN)
+    return (
+      min(
+        mtuOutside(packet.sourceLo, packet.sourceHi) - outer,
+        mtuInside(packet.sourceLo, packet.sourceHi) - inner,
+      ) - TCP_HEADER
+    );
   return min(limits.mtuOuter - outer, limits.mtuInner - inner) - TCP_HEADER;
 }

@@ -3,6 +3,7 @@ import type { EgressConfig } from "../config/resolve.ts";
 import type { DnsConfig } from "../dns/proxy.ts";
 import { type EngineSettings, inactiveSettings, type PoolEntry } from "../engine/settings.ts";
 import type { AutomapRoute, HostFacts, NetworkPlan } from "../netd/protocol.ts";
+import { smallestMtu } from "../netd/route-mtus.ts";
 
 /** Everything that follows from the configuration in force and the host it runs on. Pure data. */
 export interface Desired {
@@ -17,6 +18,8 @@ export interface Desired {
 
 /** Ports of a SNAT pool address: all but the well-known ones (RFC 6056 §3.2). */
 const poolPorts = [1024, 65535] as const;
+/** Prefixes with an MTU of their own that an engine takes (assembly/core/path-mtu.ts). */
+const maxRouteMtus = 256;
 /** First aliases of automap addresses: IETF protocol assignments (RFC 6890) and a unique local prefix, never on a wire. */
 const firstAlias4 = 0xc0000080;
 const aliasPrefix6 = "fd46:e6e6:e6e6::";
@@ -28,10 +31,10 @@ interface Share {
 
 /** `egress` undefined = nothing may leave. `workers` is how many TUNs there are. */
 export function desire(egress: EgressConfig | undefined, facts: HostFacts, workers: number): Desired {
-  const mtu = (interfaces: HostFacts["internal"]) => Math.min(...interfaces.map((each) => each.mtu), 65535);
   const common = {
-    mtuInner: mtu(facts.internal),
-    mtuOuter: mtu(facts.external),
+    mtuInner: smallestMtu(facts.internal),
+    mtuOuter: smallestMtu(facts.external),
+    routeMtus: facts.routeMtus.slice(0, maxRouteMtus),
     internalNets: facts.internalNets,
     coalesceUdp: facts.tuns.length > 0 && facts.tuns.every(({ uso }) => uso),
     self4: ownAddress(facts.internal, true),
@@ -84,7 +87,7 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
       ...(dns.sorryIp !== undefined && { sorryIp: dns.sorryIp }),
     },
     mappingPool: dns && { subnet: dns.subnet, reserved: dns.reservedStatic },
-    warnings: [...warnings, ...upstreamWarnings(dns?.upstreams ?? [], facts)],
+    warnings: [...warnings, ...routeWarnings(facts), ...upstreamWarnings(dns?.upstreams ?? [], facts)],
   };
 }
 
@@ -146,6 +149,14 @@ function automapShares(egress: EgressConfig, facts: HostFacts, workers: number) 
     warnings.push(`automap: ${lack}: what would leave as IPv${family} is dropped`);
   }
   return { shares, routes, warnings };
+}
+
+function routeWarnings({ routeMtus }: HostFacts): string[] {
+  const more = routeMtus.length - maxRouteMtus;
+  if (more <= 0) return [];
+  return [
+    `${routeMtus.length} routes have an MTU of their own, and ${maxRouteMtus} can be heeded: for the ${more} with the shortest prefixes the interface's MTU counts`,
+  ];
 }
 
 /** Port 53 of our addresses is ours, or what the host runs there; the engine doesn't see what the host sends itself. */

@@ -10,6 +10,7 @@ const facts: HostFacts = {
   internal: [{ name: "internal0", mtu: 9000, addresses: ["10.244.1.1/24", "fd00::1/64"] }],
   external: [{ name: "external", mtu: 1500, addresses: ["192.0.2.1/24", "2001:db8::1/64", "192.0.2.2/24"] }],
   defaultSources: [],
+  routeMtus: [],
   automapPorts: [20000, 29999],
   descriptorChannel: 9,
 };
