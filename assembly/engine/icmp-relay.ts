@@ -6,8 +6,8 @@ import { packet, parse } from "../core/packet";
 import { mtuInside, mtuOutside } from "../core/path-mtu";
 import { parseQuote, quoted } from "../core/quote";
 import { Session, findQuotedByPod, findQuotedFromOutside, isCurrent } from "../core/session";
-import { findInbound, isAutomap, poolAddress } from "../core/snat-pool";
-import { target } from "../core/target";
+import { comesBack, findInbound, poolAddress } from "../core/snat-pool";
+import { quotedTarget, target } from "../core/target";
 import { translateError } from "../core/translate-error";
 import { DropReason } from "../core/verdict";
 import { policies, sourcePolicy } from "./policy";
@@ -72,8 +72,8 @@ export function sendError(family: u32, path: Path): DropReason {
     freeSlot(slot);
     return DropReason.ICMP_TYPE_UNSUPPORTED;
   }
-  const pool = findInbound(target.destinationLo, target.destinationHi);
-  if (pool >= 0 && !isAutomap(poolAddress(pool))) return turnBack(ip, length, slot, pool, path);
+  if (comesBack(target.destinationLo, target.destinationHi, bswap<u16>(<u16>quotedTarget.sourcePortBE)))
+    return turnBack(ip, length, slot, findInbound(target.destinationLo, target.destinationHi), path);
   if (!sendFresh(ip, length, slot)) return DropReason.OUTPUT_FULL;
   countPath(path, length);
   return DropReason.NONE;

@@ -169,7 +169,9 @@ function fromOutside(pool: u32): DropReason {
   const s = packet.protocol == PROTOCOL_ICMP4 && packet.echoRequest ? changetype<Session>(0) : findIn(pool);
   if (s == null || !isCurrent(s)) {
     // From a Pod to one of our own addresses: out, and back in (hairpin).
-    if (!turned && !isAutomap(poolAddress(pool)) && sourcePolicy() != null) {
+    // No Pod has an address of the pool, be it inside an internal network.
+    const fromPool = findInbound(packet.sourceLo, packet.sourceHi) >= 0;
+    if (!turned && !fromPool && !isAutomap(poolAddress(pool)) && sourcePolicy() != null) {
       packet.fromOutside = false;
       return fromPod();
     }

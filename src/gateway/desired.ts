@@ -1,9 +1,10 @@
 import { cidrContains, isIpv4, numberToIpv4, parseCidr } from "../addresses.ts";
 import type { EgressConfig } from "../config/resolve.ts";
 import type { DnsConfig } from "../dns/proxy.ts";
-import { type EngineSettings, inactiveSettings, type PoolEntry } from "../engine/settings.ts";
-import type { AutomapRoute, HostFacts, NetworkPlan } from "../netd/protocol.ts";
+import { type EngineSettings, inactiveSettings } from "../engine/settings.ts";
+import type { AutomapRoute, HostFacts, NetworkPlan, SharedPorts } from "../netd/protocol.ts";
 import { smallestMtu } from "../netd/route-mtus.ts";
+import { type Share, sharedPorts, sharedShares } from "./shared-snat.ts";
 
 /** Everything that follows from the configuration in force and the host it runs on. Pure data. */
 export interface Desired {
@@ -23,11 +24,6 @@ const maxRouteMtus = 256;
 /** First aliases of automap addresses: IETF protocol assignments (RFC 6890) and a unique local prefix, never on a wire. */
 const firstAlias4 = 0xc0000080;
 const aliasPrefix6 = "fd46:e6e6:e6e6::";
-
-interface Share {
-  readonly worker: number;
-  readonly entry: PoolEntry;
-}
 
 /** `egress` undefined = nothing may leave. `workers` is how many TUNs there are. */
 export function desire(egress: EgressConfig | undefined, facts: HostFacts, workers: number): Desired {
@@ -49,12 +45,14 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
       warnings: [],
     };
 
-  const { dns } = egress;
-  const used = egress.snat.kind === "pool" ? Math.min(workers, egress.snat.lists.length) : workers;
+  const { dns, snat } = egress;
+  const used = snat.kind === "pool" && !snat.shared ? Math.min(workers, snat.lists.length) : workers;
+  const shared =
+    snat.kind === "pool" && snat.shared ? sharedPorts(snat.lists.flat(), used, poolPorts) : undefined;
   const { shares, routes, warnings } =
-    egress.snat.kind === "pool"
-      ? poolShares(egress.snat.lists, used)
-      : egress.snat.kind === "automap"
+    snat.kind === "pool"
+      ? poolShares(snat.lists, used, shared)
+      : snat.kind === "automap"
         ? automapShares(egress, facts, used)
         : {
             shares: [],
@@ -68,8 +66,9 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
       workers: used,
       natSubnets,
       snatPool: shares
-        .filter(({ entry }) => !aliased.has(entry.inbound))
+        .filter(({ entry, worker }) => !aliased.has(entry.inbound) && (shared === undefined || worker === 0))
         .map(({ entry, worker }) => ({ address: entry.address, worker })),
+      ...(shared && used > 1 && { shared }),
       automap: routes,
       dnsIntercept: dns !== undefined,
     },
@@ -91,15 +90,17 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
   };
 }
 
-/** The nth list is the nth worker's; with fewer workers than lists worker n serves n, n+W, … */
-function poolShares(lists: readonly (readonly string[])[], workers: number) {
+/** The nth list is the nth worker's; with fewer workers than lists worker n serves n, n+W, … Or all have all of them. */
+function poolShares(lists: readonly (readonly string[])[], workers: number, shared: SharedPorts | undefined) {
   const [firstPort, lastPort] = poolPorts;
-  const shares: Share[] = lists.flatMap((list, index) =>
-    list.map((address) => ({
-      worker: index % workers,
-      entry: { address, inbound: address, firstPort, lastPort },
-    })),
-  );
+  const shares: Share[] = shared
+    ? sharedShares(shared)
+    : lists.flatMap((list, index) =>
+        list.map((address) => ({
+          worker: index % workers,
+          entry: { address, inbound: address, firstPort, lastPort },
+        })),
+      );
   return { shares, routes: [] as AutomapRoute[], warnings: [] as string[] };
 }
 

@@ -55,10 +55,20 @@ export interface NetworkPlan {
   readonly natSubnets: readonly string[];
   /** Return traffic: host routes to the worker's TUN, and neighbour proxies on the external interfaces. */
   readonly snatPool: readonly { readonly address: string; readonly worker: number }[];
+  /** Of these addresses of `snatPool` every worker has a part of the ports. */
+  readonly shared?: SharedPorts | undefined;
   /** Return traffic to an address of the host itself: destination rewritten to an alias that is routed to the TUN. */
   readonly automap: readonly AutomapRoute[];
   /** Take over TCP port 53 of the internal side. (UDP port 53 arrives through the TUN.) */
   readonly dnsIntercept: boolean;
+}
+
+export interface SharedPorts {
+  readonly addresses: readonly string[];
+  readonly slices: readonly {
+    readonly worker: number;
+    readonly ports: readonly [first: number, last: number];
+  }[];
 }
 
 export interface AutomapRoute {
