@@ -57,7 +57,11 @@ export function mtuTowards(lo: u64, hi: u64, byDefault: u32): u32 {
 // @ts-ignore: decorator
 @inline
 export function mtuOfTarget(ipHeader: u32, byDefault: u32): u32 {
-  if (routeMtus.count == 0 || wireSize(ipHeader) <= routeMtus.least) return byDefault;
+  return routeMtus.count == 0 ? byDefault : lookupTarget(ipHeader, byDefault);
+}
+
+function lookupTarget(ipHeader: u32, byDefault: u32): u32 {
+  if (wireSize(ipHeader) <= routeMtus.least) return byDefault;
   return lookup(target.destinationLo, target.destinationHi, byDefault);
 }
 

@@ -445,12 +445,12 @@ function maxSegment(outer: u32, inner: u32): u32 {
   // RFC 7915 leaves the transport's options alone, and so does a translator without state.
   if (stateless.enabled != 0) return 0xffff;
   // Only a SYN has an MSS.
-  if (routeMtus.count != 0 && packet.tcpFlags & TCP_SYN)
-    return (
-      min(
-        mtuOutside(packet.sourceLo, packet.sourceHi) - outer,
-        mtuInside(packet.sourceLo, packet.sourceHi) - inner,
-      ) - TCP_HEADER
-    );
+  if (routeMtus.count != 0 && packet.tcpFlags & TCP_SYN) return maxSegmentByRoute(outer, inner);
   return min(limits.mtuOuter - outer, limits.mtuInner - inner) - TCP_HEADER;
+}
+
+function maxSegmentByRoute(outer: u32, inner: u32): u32 {
+  const lo = packet.sourceLo;
+  const hi = packet.sourceHi;
+  return min(mtuOutside(lo, hi) - outer, mtuInside(lo, hi) - inner) - TCP_HEADER;
 }
