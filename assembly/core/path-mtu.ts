@@ -7,6 +7,9 @@ import { limits } from "./limits";
 import { wireSize } from "./offload";
 import { packet } from "./packet";
 import { target } from "./target";
+import { IPV4_HEADER } from "./wire/ipv4";
+import { IPV6_HEADER } from "./wire/ipv6";
+import { TCP_HEADER } from "./wire/tcp";
 
 @unmanaged
 @final
@@ -79,4 +82,18 @@ export function mtuInside(lo: u64, hi: u64): u32 {
   return packet.fromOutside
     ? mtuTowards(target.destinationLo, target.destinationHi, limits.mtuInner)
     : mtuTowards(lo, hi, limits.mtuInner);
+}
+
+/** Largest TCP payload for both ends of the way; `byDefault`: for the interfaces. */
+export function segmentByRoute(byDefault: u32): u32 {
+  if (routeMtus.count == 0) return byDefault;
+  const nearHeader = headerTowards(packet.sourceLo, packet.sourceHi);
+  const farHeader = headerTowards(target.destinationLo, target.destinationHi);
+  const outside = mtuOutside(packet.sourceLo, packet.sourceHi) - (packet.fromOutside ? nearHeader : farHeader);
+  const inside = mtuInside(packet.sourceLo, packet.sourceHi) - (packet.fromOutside ? farHeader : nearHeader);
+  return min(outside, inside) - TCP_HEADER;
+}
+
+function headerTowards(lo: u64, hi: u64): u32 {
+  return isMapped(lo, hi) ? IPV4_HEADER : IPV6_HEADER;
 }

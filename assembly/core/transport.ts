@@ -2,6 +2,7 @@
 import { adjust, fold, negate, sumAddress, sumPseudo } from "./checksum";
 import { isPartial, requestChecksum } from "./offload";
 import { packet } from "./packet";
+import { segmentByRoute } from "./path-mtu";
 import { PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 import { Target, target } from "./target";
 import { ICMP4_ECHO, ICMP4_ECHO_REPLY, ICMP6_ECHO, ICMP6_ECHO_REPLY, Icmp } from "./wire/icmp";
@@ -33,7 +34,7 @@ export function rewriteTransport(family: u32, maxSegment: u32): void {
     header.checksum = <u16>(isPartial()
       ? fold(<u64>header.checksum + delta)
       : adjust(header.checksum, delta + ports));
-    if (packet.tcpFlags & TCP_SYN) clampMss(p, maxSegment);
+    if (packet.tcpFlags & TCP_SYN) clampMss(p, segmentByRoute(maxSegment));
   } else if (packet.protocol == PROTOCOL_UDP) {
     const ports = portDelta(target, packet.sourcePortBE, packet.destinationPortBE);
     const header = Udp.at(p);

@@ -17,7 +17,7 @@ import { stateless } from "../core/eam";
 import { fits, isSegmented, readOffload, segmentSize } from "../core/offload";
 import { FRAGMENT_FIRST, FRAGMENT_LATER, FRAGMENT_NONE, mayBeAnswered, packet, parse } from "../core/packet";
 import { PROTOCOL_ICMP4, PROTOCOL_TCP, PROTOCOL_UDP } from "../core/protocol";
-import { mtuInside, mtuOfTarget, mtuOutside, routeMtus } from "../core/path-mtu";
+import { mtuOfTarget } from "../core/path-mtu";
 import { rewrite } from "../core/rewrite";
 import {
   Session,
@@ -37,7 +37,7 @@ import { DropReason, Verdict } from "../core/verdict";
 import { FRAGMENT_HEADER } from "../core/wire/fragment";
 import { IPV4_HEADER, Ipv4 } from "../core/wire/ipv4";
 import { IPV6_HEADER } from "../core/wire/ipv6";
-import { TCP_HEADER, TCP_SYN } from "../core/wire/tcp";
+import { TCP_HEADER } from "../core/wire/tcp";
 import { UDP_HEADER, Udp } from "../core/wire/udp";
 import { VNET_HEADER } from "../core/wire/vnet";
 import { begin, merge, noteMarks } from "./coalesce";
@@ -444,13 +444,5 @@ function fitsAsIs(mtu: u32): bool {
 function maxSegment(outer: u32, inner: u32): u32 {
   // RFC 7915 leaves the transport's options alone, and so does a translator without state.
   if (stateless.enabled != 0) return 0xffff;
-  // Only a SYN has an MSS.
-  if (routeMtus.count != 0 && packet.tcpFlags & TCP_SYN) return maxSegmentByRoute(outer, inner);
   return min(limits.mtuOuter - outer, limits.mtuInner - inner) - TCP_HEADER;
-}
-
-function maxSegmentByRoute(outer: u32, inner: u32): u32 {
-  const lo = packet.sourceLo;
-  const hi = packet.sourceHi;
-  return min(mtuOutside(lo, hi) - outer, mtuInside(lo, hi) - inner) - TCP_HEADER;
 }
