@@ -18,6 +18,8 @@ const STRUCTS = [
   "Counters",
   "Stateless",
   "Eam",
+  "RouteMtu",
+  "RouteMtus",
 ];
 
 const camel = (name) => name[0].toLowerCase() + name.slice(1);

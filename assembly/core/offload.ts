@@ -76,6 +76,13 @@ export function fits(ipHeader: u32, mtu: u32): bool {
   return gsoType != GSO_UDP || ipHeader + UDP_HEADER + gsoSize <= mtu;
 }
 
+/** Bytes of the packet on the wire, of its largest segment that is, once its IP header has `ipHeader` bytes. */
+// @ts-ignore: decorator
+@inline
+export function wireSize(ipHeader: u32): u32 {
+  return ipHeader + (gsoType == GSO_NONE ? packet.transportLength : transportHeader() + gsoSize);
+}
+
 /** Writes the header before `ip`; the transport header hasn't moved. */
 export function writeOffload(ip: usize, family: u32, mtu: u32): void {
   const vnet = Vnet.at(ip - VNET_HEADER);

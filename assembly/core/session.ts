@@ -17,7 +17,7 @@ import { packet } from "./packet";
 import { portHash, probeStep, takePort } from "./port-pool";
 import { PROTOCOL_ICMP4, PROTOCOL_TCP } from "./protocol";
 import { quoted } from "./quote";
-import { PoolAddress, findPoolAddress, pairedAddress, poolAddress } from "./snat-pool";
+import { PoolAddress, comesBack, pairedAddress, poolAddress } from "./snat-pool";
 import { TcpState, isClosing } from "./tcp-state";
 import { DropReason } from "./verdict";
 
@@ -386,7 +386,7 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
   s.protocol = <u8>protocol;
   s.kind = <u8>kind;
   s.tcpState = <u8>TcpState.INIT;
-  s.hairpin = findPoolAddress(remoteLo, remoteHi) >= 0;
+  s.hairpin = comesBack(remoteLo, remoteHi, bswap<u16>(<u16>remotePortBE));
   s.lastSeenMs = nowMs;
   setDeltas(s, address);
   const cold = coldOf(s);

@@ -152,6 +152,17 @@ export function findPoolAddress(lo: u64, hi: u64): i32 {
 }
 
 /**
+ * Whether what goes to this address and port (host order, or ICMP identifier) comes back to us. Of an address that
+ * workers share, the ports that we don't have are other workers'; nobody has well-known ones.
+ */
+export function comesBack(lo: u64, hi: u64, port: u32): bool {
+  const index = findPoolAddress(lo, hi);
+  if (index < 0) return false;
+  const entry = poolAddress(index);
+  return port < 1024 || (port >= entry.firstPort && port <= entry.lastPort);
+}
+
+/**
  * Rendezvous hashing: each share goes to the address with the highest weight for it. A Pod keeps its address when
  * others come and go; there is no key in it, so that a restart and other gateways choose alike.
  */

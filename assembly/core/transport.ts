@@ -2,6 +2,7 @@
 import { adjust, fold, fold32, negate, sumAddress, sumPseudo } from "./checksum";
 import { isPartial, requestChecksum } from "./offload";
 import { packet } from "./packet";
+import { segmentByRoute } from "./path-mtu";
 import { PROTOCOL_ICMP4, PROTOCOL_ICMP6, PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 import { Target, target } from "./target";
 import { ICMP4_ECHO, ICMP4_ECHO_REPLY, ICMP6_ECHO, ICMP6_ECHO_REPLY, Icmp } from "./wire/icmp";
@@ -65,7 +66,7 @@ export function rewriteTransport(family: u32, maxSegment: u32): void {
   const flags = isPartial() ? VNET_NEEDS_CHECKSUM : 0;
   setPorts(p, protocol, target.sourcePortBE, target.destinationPortBE, target.delta, ports, flags);
   if (unsummed) sumUdp(p);
-  if (protocol == PROTOCOL_TCP && packet.tcpFlags & TCP_SYN) clampMss(p, maxSegment);
+  if (protocol == PROTOCOL_TCP && packet.tcpFlags & TCP_SYN) clampMss(p, segmentByRoute(maxSegment));
 }
 
 /** RFC 7915 §4.5: IPv6 demands a checksum. */

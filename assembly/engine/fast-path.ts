@@ -9,6 +9,7 @@ import { adjust, negate } from "../core/checksum";
 import { Path, VirtualServer, countPath } from "../core/counters";
 import { limits } from "../core/limits";
 import { writePlainOffload } from "../core/offload";
+import { fitsEveryRoute } from "../core/path-mtu";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../core/protocol";
 import { Session, areAllCurrent, findFromPod, findInbound as findSession } from "../core/session";
 import { findInbound, poolAddress } from "../core/snat-pool";
@@ -85,6 +86,7 @@ function fast4(ip: usize, length: u32, slot: u32, nowMs: u32): bool {
   if (s.hairpin) return false;
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (rest + IPV6_HEADER > (header.dontFragment ? limits.mtuOuter : cutAbove(limits.mtuOuter))) return false;
+  if (!fitsEveryRoute(rest + IPV6_HEADER)) return false;
   const tos: u32 = header.tos;
   let marks = NO_MARKS;
   if (protocol == PROTOCOL_UDP) {
@@ -112,6 +114,7 @@ function out44(ip: usize, slot: u32, nowMs: u32, s: Session, flags: u32): bool {
   if (s.hairpin) return false;
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (total > limits.mtuOuter) return false;
+  if (!fitsEveryRoute(total)) return false;
   const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.tos, header.ttl, header.dontFragment) : NO_MARKS;
   if (mayMerge(s, marks)) return join(s, Path.OUT_44, total, ip + IPV4_HEADER, total - IPV4_HEADER, nowMs);
   if (!transmit(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0)) return false;
@@ -132,6 +135,7 @@ function in44(ip: usize, slot: u32, nowMs: u32, s: Session, flags: u32): bool {
   if (s.kind != VirtualServer.EGRESS_IPV4) return false;
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (total > limits.mtuInner) return false;
+  if (!fitsEveryRoute(total)) return false;
   const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.tos, header.ttl, header.dontFragment) : NO_MARKS;
   if (mayMerge(s, marks)) return join(s, Path.IN_44, total, ip + IPV4_HEADER, total - IPV4_HEADER, nowMs);
   if (!transmit(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0)) return false;
@@ -184,6 +188,7 @@ function fast6(ip: usize, length: u32, slot: u32, nowMs: u32): bool {
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   const total = rest + IPV4_HEADER;
   if (total > limits.mtuInner) return false;
+  if (!fitsEveryRoute(total)) return false;
   const tos = header.trafficClass;
   const marks = protocol == PROTOCOL_UDP ? marksOf(flags, tos, hopLimit, false) : NO_MARKS;
   if (mayMerge(s, marks)) return join(s, Path.IN_64, total, ip + IPV6_HEADER, rest, nowMs);
@@ -212,6 +217,7 @@ function out66(ip: usize, slot: u32, nowMs: u32, flags: u32): bool {
   if (s.hairpin) return false;
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (total > limits.mtuOuter) return false;
+  if (!fitsEveryRoute(total)) return false;
   const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.trafficClass, header.hopLimit, false) : NO_MARKS;
   if (mayMerge(s, marks)) return join(s, Path.OUT_66, total, ip + IPV6_HEADER, rest, nowMs);
   if (!transmit(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0)) return false;
@@ -233,6 +239,7 @@ function in66(ip: usize, slot: u32, nowMs: u32, s: Session, flags: u32): bool {
   if (s.kind != VirtualServer.EGRESS_IPV6) return false;
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (total > limits.mtuInner) return false;
+  if (!fitsEveryRoute(total)) return false;
   const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.trafficClass, header.hopLimit, false) : NO_MARKS;
   if (mayMerge(s, marks)) return join(s, Path.IN_66, total, ip + IPV6_HEADER, rest, nowMs);
   if (!transmit(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0)) return false;

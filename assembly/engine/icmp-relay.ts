@@ -2,13 +2,13 @@
 import { mappedBE, mappedHi } from "../core/address";
 import { aimQuoteIn, aimQuoteOut, seenHi, seenLo } from "../core/aim";
 import { Path, VirtualServer, countPath } from "../core/counters";
-import { limits } from "../core/limits";
 import { mayRepresent, nat64Hi, nat64Lo } from "../core/nat64";
 import { packet, parse } from "../core/packet";
+import { mtuInside, mtuOutside } from "../core/path-mtu";
 import { parseQuote, quoted } from "../core/quote";
 import { Session, findQuotedByPod, findQuotedFromOutside, isCurrent, outerFamily } from "../core/session";
-import { findInbound, isAutomap, poolAddress } from "../core/snat-pool";
-import { target } from "../core/target";
+import { comesBack, findInbound, poolAddress } from "../core/snat-pool";
+import { quotedTarget, target } from "../core/target";
 import { translateError } from "../core/translate-error";
 import { DropReason } from "../core/verdict";
 import { policies, sourcePolicy } from "./policy";
@@ -85,16 +85,16 @@ export function sendError(family: u32, path: Path): DropReason {
   const slot = takeSlot();
   if (slot < 0) return DropReason.OUTPUT_FULL;
   const ip = slotAddress(slot) + HEADROOM;
+  const mtuIn = mtuInside(quoted.destinationLo, quoted.destinationHi);
+  const mtuOut = mtuOutside(quoted.destinationLo, quoted.destinationHi);
   const sixInside = path == Path.OUT_64 || path == Path.IN_46;
-  const mtu4 = sixInside ? limits.mtuOuter : limits.mtuInner;
-  const mtu6 = sixInside ? limits.mtuInner : limits.mtuOuter;
-  const length = translateError(ip, family, mtu4, mtu6);
+  const length = translateError(ip, family, sixInside ? mtuOut : mtuIn, sixInside ? mtuIn : mtuOut);
   if (length == 0) {
     freeSlot(slot);
     return DropReason.ICMP_TYPE_UNSUPPORTED;
   }
-  const pool = findInbound(target.destinationLo, target.destinationHi);
-  if (pool >= 0 && !isAutomap(poolAddress(pool))) return turnBack(ip, length, slot, pool, path);
+  if (comesBack(target.destinationLo, target.destinationHi, bswap<u16>(<u16>quotedTarget.sourcePortBE)))
+    return turnBack(ip, length, slot, findInbound(target.destinationLo, target.destinationHi), path);
   if (!sendFresh(ip, length, slot)) return DropReason.OUTPUT_FULL;
   countPath(path, length);
   return DropReason.NONE;

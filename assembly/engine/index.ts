@@ -14,6 +14,7 @@ import { initMappings, installMapping, removeMapping } from "../core/mapping";
 import { setNat64 } from "../core/nat64";
 import { endSessions, expectOrphans, initSessions, nextPolicyGeneration, sessionPlaces, sweepSessions } from "../core/session";
 import { addPoolAddress, indexPool, initPool, removePoolAddress } from "../core/snat-pool";
+import { MAX_ROUTE_MTUS, routeMtuTable, routeMtus } from "../core/path-mtu";
 import { DropReason } from "../core/verdict";
 import { argumentBlock, layout } from "./layout";
 import { seal } from "./coalesce";
@@ -69,6 +70,9 @@ export function init(maxSessions: u32, maxMappings: u32, key0: u64, key1: u64): 
   layout.eams = <u32>eamTable;
   layout.eamOrder6 = <u32>eamOrder6;
   layout.maxEams = MAX_EAMS;
+  layout.routeMtus = <u32>changetype<usize>(routeMtus);
+  layout.routeMtuTable = <u32>routeMtuTable;
+  layout.maxRouteMtus = MAX_ROUTE_MTUS;
   layout.arguments = <u32>argumentBlock;
   return changetype<usize>(layout);
 }

@@ -22,13 +22,16 @@ export class Layout {
   eams: u32;
   eamOrder6: u32;
   maxEams: u32;
+  routeMtus: u32;
+  routeMtuTable: u32;
+  maxRouteMtus: u32;
   /** 64 bytes for arguments larger than a number. */
   arguments: u32;
 }
 
-const RECORD = memory.data(84, 8);
+const RECORD = memory.data(96, 8);
 const ARGUMENTS = memory.data(64, 8);
-if (offsetof<Layout>() != 84) ERROR("Layout must be 84 bytes");
+if (offsetof<Layout>() != 96) ERROR("Layout must be 96 bytes");
 
 export const layout: Layout = changetype<Layout>(RECORD);
 export const argumentBlock: usize = ARGUMENTS;

@@ -18,6 +18,7 @@ import { stateless } from "../core/eam";
 import { fits, isSegmented, readOffload, segmentSize } from "../core/offload";
 import { FRAGMENT_FIRST, FRAGMENT_LATER, FRAGMENT_NONE, mayBeAnswered, packet, parse } from "../core/packet";
 import { PROTOCOL_ICMP4, PROTOCOL_TCP, PROTOCOL_UDP } from "../core/protocol";
+import { mtuOfTarget } from "../core/path-mtu";
 import { rewrite } from "../core/rewrite";
 import {
   Session,
@@ -178,7 +179,9 @@ function fromOutside(pool: u32): DropReason {
   const s = packet.protocol == PROTOCOL_ICMP4 && packet.echoRequest ? changetype<Session>(0) : findIn(pool);
   if (s == null || !isCurrent(s)) {
     // From a Pod to one of our own addresses: out, and back in (hairpin).
-    if (!turned && !isAutomap(poolAddress(pool)) && sourcePolicy() != null) {
+    // No Pod has an address of the pool, be it inside an internal network.
+    const fromPool = findInbound(packet.sourceLo, packet.sourceHi) >= 0;
+    if (!turned && !fromPool && !isAutomap(poolAddress(pool)) && sourcePolicy() != null) {
       packet.fromOutside = false;
       return fromPod();
     }
@@ -258,13 +261,14 @@ function send46(path: Path, mtu6: u32, mtu4: u32): DropReason {
   const header = IPV6_HEADER + (packet.fragment != FRAGMENT_NONE ? FRAGMENT_HEADER : 0);
   const segment = maxSegment(mtu6 - IPV6_HEADER, mtu4 - IPV4_HEADER);
   const mayCut = !Ipv4.at(packet.ip).dontFragment && !isSegmented();
-  const most = mayCut ? cutAbove(mtu6) : mtu6;
-  if (fits(header, most)) return forward(translate46(mtu6, segment), path);
-  if (!mayCut) return tooBig(mtu6 - (IPV6_HEADER - IPV4_HEADER));
+  const mtu = mtuOfTarget(header, mtu6);
+  const most = mayCut ? cutAbove(mtu) : mtu;
+  if (fits(header, most)) return forward(translate46(mtu, segment), path);
+  if (!mayCut) return tooBig(mtu - (IPV6_HEADER - IPV4_HEADER));
   // A whole packet becomes fragments here: their identification must be nobody else's.
   if (packet.fragment == FRAGMENT_NONE) rememberFragments(path + 1, now);
   const length = <u32>(packet.transport - packet.ip) + packet.transportLength;
-  const sent = sendFragments(translate46(mtu6, segment), most);
+  const sent = sendFragments(translate46(mtu, segment), most);
   if (sent == DropReason.NONE) countPath(path, length);
   return sent;
 }
@@ -274,9 +278,10 @@ function send64(path: Path, mtu6: u32, mtu4: u32): DropReason {
   const reason = checkFragment();
   if (reason != DropReason.NONE) return reason;
   const size = packet.fragmentOffset + packet.transportLength + IPV4_HEADER;
-  if (size > 0xffff || !(goesInPieces(size) || fits(IPV4_HEADER, mtu4)))
-    return tooBig(max(IPV6_MINIMUM_MTU, mtu4 + (IPV6_HEADER - IPV4_HEADER)));
-  return forward(translate64(mtu4, maxSegment(mtu6 - IPV6_HEADER, mtu4 - IPV4_HEADER)), path);
+  const mtu = mtuOfTarget(IPV4_HEADER, mtu4);
+  if (size > 0xffff || !(goesInPieces(size) || fits(IPV4_HEADER, mtu)))
+    return tooBig(max(IPV6_MINIMUM_MTU, mtu + (IPV6_HEADER - IPV4_HEADER)));
+  return forward(translate64(mtu, maxSegment(mtu6 - IPV6_HEADER, mtu4 - IPV4_HEADER)), path);
 }
 
 /** RFC 7915 §5.1, §5.1.1: becomes a packet with DF=0, which the kernel fragments (further). */
@@ -284,7 +289,8 @@ function goesInPieces(size: u32): bool {
   return packet.fragmentHeader || (size <= MAY_FRAGMENT && !isSegmented());
 }
 
-function sendAsIs(path: Path, mtu: u32): DropReason {
+function sendAsIs(path: Path, byDefault: u32): DropReason {
+  const mtu = mtuOfTarget(<u32>(packet.transport - packet.ip), byDefault);
   if (!fitsAsIs(mtu)) return tooBig(mtu);
   const header = packet.family == 4 ? IPV4_HEADER : IPV6_HEADER;
   return forward(rewrite(mtu, maxSegment(limits.mtuOuter - header, limits.mtuInner - header)), path);

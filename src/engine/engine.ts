@@ -12,6 +12,8 @@ import {
   policiesOffsets,
   policyOffsets,
   prefixOffsets,
+  routeMtuOffsets,
+  routeMtusOffsets,
   statelessOffsets,
 } from "./layout.gen.ts";
 import type { EngineSettings, PoolEntry, StatelessSettings } from "./settings.ts";
@@ -116,6 +118,7 @@ function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint
     const nat64 = settings.nat64 === undefined ? undefined : parseCidr(settings.nat64);
     bytes.set(mappedBytes(nat64?.network ?? "::"), layout.arguments);
     exports.nat64(nat64?.prefixLength ?? 0);
+    writeRouteMtus(settings);
     exports.policyChanged();
     configurePool(settings.pool);
   }
@@ -169,6 +172,28 @@ function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint
       view.setUint32(at + prefixOffsets.policy, 0, true);
     });
     return prefixes.length;
+  }
+
+  function writeRouteMtus({ routeMtus: routes = [], mtuInner, mtuOuter }: EngineSettings): void {
+    if (routes.length > layout.maxRouteMtus)
+      throw new Eg46Error(
+        "EG46_CONFIG_INVALID",
+        `${routes.length} routes with an MTU of their own: at most ${layout.maxRouteMtus} are possible`,
+      );
+    const byLength = routes
+      .map(({ to, mtu }) => ({ cidr: parseCidr(to), mtu }))
+      .sort((a, b) => b.cidr.prefixLength - a.cidr.prefixLength);
+    byLength.forEach(({ cidr, mtu }, index) => {
+      const { network, mask } = engineBytes(cidr);
+      const at = layout.routeMtuTable + index * routeMtuOffsets.sizeof;
+      bytes.set(network, at + routeMtuOffsets.lo);
+      bytes.set(mask, at + routeMtuOffsets.maskLo);
+      view.setUint32(at + routeMtuOffsets.mtu, mtu, true);
+      view.setUint32(at + routeMtuOffsets.family, cidr.family, true);
+    });
+    view.setUint32(layout.routeMtus + routeMtusOffsets.count, routes.length, true);
+    const least = Math.min(...routes.map(({ mtu }) => mtu), mtuInner, mtuOuter);
+    view.setUint32(layout.routeMtus + routeMtusOffsets.least, least, true);
   }
 
   function configurePool(entries: readonly PoolEntry[]): void {

@@ -182,8 +182,11 @@ export const layoutOffsets = {
   eams: 68,
   eamOrder6: 72,
   maxEams: 76,
-  arguments: 80,
-  sizeof: 84,
+  routeMtus: 80,
+  routeMtuTable: 84,
+  maxRouteMtus: 88,
+  arguments: 92,
+  sizeof: 96,
 } as const;
 
 /** Byte offsets of the fields of Limits (assembly/core/limits.ts). */
@@ -268,5 +271,23 @@ export const eamOffsets = {
   sizeof: 32,
 } as const;
 
+/** Byte offsets of the fields of RouteMtu (assembly/core/path-mtu.ts). */
+export const routeMtuOffsets = {
+  lo: 0,
+  hi: 8,
+  maskLo: 16,
+  maskHi: 24,
+  mtu: 32,
+  family: 36,
+  sizeof: 40,
+} as const;
+
+/** Byte offsets of the fields of RouteMtus (assembly/core/path-mtu.ts). */
+export const routeMtusOffsets = {
+  count: 0,
+  least: 4,
+  sizeof: 8,
+} as const;
+
 /** Equal to the engine's global of the same name, or the two are of different builds. */
-export const layoutHash = -507445956;
+export const layoutHash = -1921968455;

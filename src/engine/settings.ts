@@ -1,4 +1,5 @@
 import type { Cidr } from "../addresses.ts";
+import type { RouteMtu } from "../netd/protocol.ts";
 
 /** What one worker's engine is to do; plain data, so that it passes between threads. */
 export interface EngineSettings {
@@ -11,6 +12,8 @@ export interface EngineSettings {
   /** Bytes; towards the Pods and on the external link. */
   readonly mtuInner: number;
   readonly mtuOuter: number;
+  /** Prefixes of both families on either side whose MTU is another; where they lie in each other the longest counts. */
+  readonly routeMtus?: readonly RouteMtu[] | undefined;
   /** Prefixes of both families that Pods' sources must belong to. */
   readonly internalNets: readonly string[];
   /** IPv4 prefixes of the DNS46 pool. */

@@ -1,8 +1,10 @@
 import { cidrContains, isIpv4, numberToIpv4, parseCidr } from "../addresses.ts";
 import type { EgressConfig } from "../config/resolve.ts";
 import type { DnsConfig } from "../dns/proxy.ts";
-import { type EngineSettings, inactiveSettings, type PoolEntry } from "../engine/settings.ts";
-import type { AutomapRoute, HostFacts, NetworkPlan } from "../netd/protocol.ts";
+import { type EngineSettings, inactiveSettings } from "../engine/settings.ts";
+import type { AutomapRoute, HostFacts, NetworkPlan, SharedPorts } from "../netd/protocol.ts";
+import { smallestMtu } from "../netd/route-mtus.ts";
+import { type Share, sharedPorts, sharedShares } from "./shared-snat.ts";
 
 /** Everything that follows from the configuration in force and the host it runs on. Pure data. */
 export interface Desired {
@@ -17,21 +19,18 @@ export interface Desired {
 
 /** Ports of a SNAT pool address: all but the well-known ones (RFC 6056 §3.2). */
 const poolPorts = [1024, 65535] as const;
+/** Prefixes with an MTU of their own that an engine takes (assembly/core/path-mtu.ts). */
+const maxRouteMtus = 256;
 /** First aliases of automap addresses: IETF protocol assignments (RFC 6890) and a unique local prefix, never on a wire. */
 const firstAlias4 = 0xc0000080;
 const aliasPrefix6 = "fd46:e6e6:e6e6::";
 
-interface Share {
-  readonly worker: number;
-  readonly entry: PoolEntry;
-}
-
 /** `egress` undefined = nothing may leave. `workers` is how many TUNs there are. */
 export function desire(egress: EgressConfig | undefined, facts: HostFacts, workers: number): Desired {
-  const mtu = (interfaces: HostFacts["internal"]) => Math.min(...interfaces.map((each) => each.mtu), 65535);
   const common = {
-    mtuInner: mtu(facts.internal),
-    mtuOuter: mtu(facts.external),
+    mtuInner: smallestMtu(facts.internal),
+    mtuOuter: smallestMtu(facts.external),
+    routeMtus: facts.routeMtus.slice(0, maxRouteMtus),
     internalNets: facts.internalNets,
     coalesceUdp: facts.tuns.length > 0 && facts.tuns.every(({ uso }) => uso),
     self4: ownAddress(facts.internal, true),
@@ -46,12 +45,14 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
       warnings: [],
     };
 
-  const { dns, nat64 } = egress;
-  const used = egress.snat.kind === "pool" ? Math.min(workers, egress.snat.lists.length) : workers;
+  const { dns, snat, nat64 } = egress;
+  const used = snat.kind === "pool" && !snat.shared ? Math.min(workers, snat.lists.length) : workers;
+  const shared =
+    snat.kind === "pool" && snat.shared ? sharedPorts(snat.lists.flat(), used, poolPorts) : undefined;
   const { shares, routes, warnings } =
-    egress.snat.kind === "pool"
-      ? poolShares(egress.snat.lists, used)
-      : egress.snat.kind === "automap"
+    snat.kind === "pool"
+      ? poolShares(snat.lists, used, shared)
+      : snat.kind === "automap"
         ? automapShares(egress, facts, used)
         : {
             shares: [],
@@ -65,8 +66,9 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
       workers: used,
       natSubnets: nat64 === undefined ? natSubnets : [...natSubnets, nat64],
       snatPool: shares
-        .filter(({ entry }) => !aliased.has(entry.inbound))
+        .filter(({ entry, worker }) => !aliased.has(entry.inbound) && (shared === undefined || worker === 0))
         .map(({ entry, worker }) => ({ address: entry.address, worker })),
+      ...(shared && used > 1 && { shared }),
       automap: routes,
       dnsIntercept: dns !== undefined,
     },
@@ -87,21 +89,24 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
     mappingPool: dns && { subnet: dns.subnet, reserved: dns.reservedStatic },
     warnings: [
       ...warnings,
+      ...routeWarnings(facts),
       ...upstreamWarnings(dns?.upstreams ?? [], facts),
       ...nat64Warnings(nat64, facts.internalNets),
     ],
   };
 }
 
-/** The nth list is the nth worker's; with fewer workers than lists worker n serves n, n+W, … */
-function poolShares(lists: readonly (readonly string[])[], workers: number) {
+/** The nth list is the nth worker's; with fewer workers than lists worker n serves n, n+W, … Or all have all of them. */
+function poolShares(lists: readonly (readonly string[])[], workers: number, shared: SharedPorts | undefined) {
   const [firstPort, lastPort] = poolPorts;
-  const shares: Share[] = lists.flatMap((list, index) =>
-    list.map((address) => ({
-      worker: index % workers,
-      entry: { address, inbound: address, firstPort, lastPort },
-    })),
-  );
+  const shares: Share[] = shared
+    ? sharedShares(shared)
+    : lists.flatMap((list, index) =>
+        list.map((address) => ({
+          worker: index % workers,
+          entry: { address, inbound: address, firstPort, lastPort },
+        })),
+      );
   return { shares, routes: [] as AutomapRoute[], warnings: [] as string[] };
 }
 
@@ -151,6 +156,14 @@ function automapShares(egress: EgressConfig, facts: HostFacts, workers: number) 
     warnings.push(`automap: ${lack}: what would leave as IPv${family} is dropped`);
   }
   return { shares, routes, warnings };
+}
+
+function routeWarnings({ routeMtus }: HostFacts): string[] {
+  const more = routeMtus.length - maxRouteMtus;
+  if (more <= 0) return [];
+  return [
+    `${routeMtus.length} routes have an MTU of their own, and ${maxRouteMtus} can be heeded: for the ${more} with the shortest prefixes the interface's MTU counts`,
+  ];
 }
 
 /** Port 53 of our addresses is ours, or what the host runs there; the engine doesn't see what the host sends itself. */

@@ -1,12 +1,16 @@
 import { existsSync } from "node:fs";
 import { ipJson } from "./command.ts";
 import { ourProtocol } from "./items.ts";
+import type { IpRuleRow } from "./kernel-state.ts";
+import { outboundRoutes } from "./outbound.ts";
 
 /** The part of the host's network configuration that decisions are made from. */
 export interface HostView {
   readonly links: readonly Link[];
   /** Unicast routes of the main table, without our own. */
   readonly routes: readonly Route[];
+  /** Routes that packets out of a TUN take, by longest prefix: of the main table, and of others by the policy rules. */
+  readonly outbound: readonly Route[];
 }
 
 export interface Link {
@@ -26,6 +30,10 @@ export interface Route {
   readonly via?: string;
   /** Source address that the route itself prefers. */
   readonly source?: string;
+  /** As configured on the route; absent: the interface's. */
+  readonly mtu?: number;
+  /** The smallest is the preferred one; absent: 0. */
+  readonly metric?: number;
 }
 
 export interface IpAddrRow {
@@ -49,6 +57,10 @@ export interface IpRouteRow {
   readonly prefsrc?: string;
   readonly protocol?: string;
   readonly nexthops?: readonly { readonly dev?: string; readonly gateway?: string }[];
+  readonly metric?: number;
+  readonly metrics?: readonly { readonly mtu?: number }[];
+  /** Absent: main. */
+  readonly table?: string;
 }
 
 /** False where the kernel has no IPv6 at all: then nothing of ours asks for it. */
@@ -57,12 +69,20 @@ export function hostHasIpv6(): boolean {
 }
 
 export async function readHostView(): Promise<HostView> {
-  const [addresses, routes4, routes6] = await Promise.all([
+  const ipv6 = hostHasIpv6();
+  const [addresses, routes4, routes6, rules4, rules6] = await Promise.all([
     ipJson<IpAddrRow>(["addr"]),
-    ipJson<IpRouteRow>(["-4", "route", "show", "table", "main"]),
-    hostHasIpv6() ? ipJson<IpRouteRow>(["-6", "route", "show", "table", "main"]) : [],
+    ipJson<IpRouteRow>(["-4", "route", "show", "table", "all"]),
+    ipv6 ? ipJson<IpRouteRow>(["-6", "route", "show", "table", "all"]) : [],
+    ipJson<IpRuleRow>(["-4", "rule"]),
+    ipv6 ? ipJson<IpRuleRow>(["-6", "rule"]) : [],
   ]);
-  return { links: addresses.map(toLink), routes: [...toRoutes(4, routes4), ...toRoutes(6, routes6)] };
+  const main = (rows: readonly IpRouteRow[]) => rows.filter(({ table = "main" }) => table === "main");
+  return {
+    links: addresses.map(toLink),
+    routes: [...toRoutes(4, main(routes4)), ...toRoutes(6, main(routes6))],
+    outbound: [...outboundRoutes(4, rules4, routes4), ...outboundRoutes(6, rules6, routes6)],
+  };
 }
 
 export function toLink(row: IpAddrRow): Link {
@@ -78,8 +98,9 @@ export function toLink(row: IpAddrRow): Link {
 export function toRoutes(family: 4 | 6, rows: readonly IpRouteRow[]): Route[] {
   return rows
     .filter((row) => (row.type ?? "unicast") === "unicast" && row.protocol !== String(ourProtocol))
-    .flatMap((row) =>
-      [row, ...(row.nexthops ?? [])].flatMap(({ dev, gateway }) =>
+    .flatMap((row) => {
+      const mtu = row.metrics?.find((each) => each.mtu !== undefined)?.mtu;
+      return [row, ...(row.nexthops ?? [])].flatMap(({ dev, gateway }) =>
         dev === undefined
           ? []
           : [
@@ -89,8 +110,10 @@ export function toRoutes(family: 4 | 6, rows: readonly IpRouteRow[]): Route[] {
                 device: dev,
                 ...(gateway === undefined ? {} : { via: gateway }),
                 ...(row.prefsrc === undefined ? {} : { source: row.prefsrc }),
+                ...(mtu === undefined ? {} : { mtu }),
+                ...(row.metric === undefined ? {} : { metric: row.metric }),
               },
             ],
-      ),
-    );
+      );
+    });
 }

@@ -15,6 +15,8 @@ export interface IpRuleRow {
   readonly dport?: number;
   readonly table?: string;
   readonly suppress_prefixlen?: number;
+  /** Present (null): the rule holds where its selector doesn't. */
+  readonly not?: null;
 }
 
 /** A row of `ip -j route show table all`. */

@@ -11,6 +11,7 @@ import { type HostView, hostHasIpv6, readHostView } from "./host-view.ts";
 import { readItems } from "./kernel-state.ts";
 import { checkPlan } from "./plan-check.ts";
 import type { DnsSocket, HostFacts, NetworkPlan } from "./protocol.ts";
+import { routeMtus, smallestMtu } from "./route-mtus.ts";
 import { removeRuleset, tableName } from "./ruleset.ts";
 import { desiredState, type NetState } from "./state.ts";
 import { planSteps, type Step } from "./steps.ts";
@@ -76,13 +77,17 @@ export async function setUpNetwork(request: TopologyRequest, workers: number, lo
     ),
     ipv6,
   });
-  const facts = (): NetworkFacts => ({
-    internalNets: host().internalNets,
-    internal: interfaceFacts(view, interfaces.internal),
-    external: interfaceFacts(view, interfaces.external),
-    defaultSources: defaultSources(view, interfaces.external),
-    automapPorts,
-  });
+  const facts = (): NetworkFacts => {
+    const { internalNets } = host();
+    const internal = interfaceFacts(view, interfaces.internal);
+    const external = interfaceFacts(view, interfaces.external);
+    const mtus = { inner: smallestMtu(internal), outer: smallestMtu(external) };
+    return {
+      ...{ internalNets, internal, external, automapPorts },
+      defaultSources: defaultSources(view, interfaces.external),
+      routeMtus: routeMtus(view, internalNets, mtus),
+    };
+  };
 
   /** Resolves to the number of changes that it took. */
   async function converge(wanted: NetState, keepOld: boolean, links: readonly Step[] = []): Promise<number> {

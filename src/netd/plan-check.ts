@@ -1,6 +1,6 @@
 import { formatCidr, parseCidr } from "../addresses.ts";
 import { Eg46Error } from "../errors.ts";
-import type { AutomapRoute, NetworkPlan } from "./protocol.ts";
+import type { AutomapRoute, NetworkPlan, SharedPorts } from "./protocol.ts";
 
 /**
  * A plan comes from a process with fewer rights: nothing but addresses, prefixes and numbers in range may pass from it
@@ -15,19 +15,33 @@ export function checkPlan(plan: NetworkPlan, tuns: number): NetworkPlan {
       address: address(entry.address),
       worker: worker(entry.worker),
     })),
+    ...(plan.shared && { shared: sharedPorts(plan.shared, worker) }),
     automap: plan.automap.map((route) => automapRoute(route, worker)),
     dnsIntercept: plan.dnsIntercept === true,
   };
 }
 
+function sharedPorts({ addresses, slices }: SharedPorts, worker: (value: number) => number): SharedPorts {
+  return {
+    addresses: addresses.map(address),
+    slices: slices.map((slice) => ({
+      worker: worker(slice.worker),
+      ports: portRange("shared port", slice.ports),
+    })),
+  };
+}
+
+function portRange(name: string, [low, high]: AutomapRoute["ports"]): AutomapRoute["ports"] {
+  const first = integer(name, low, 1, 65535);
+  return [first, integer(name, high, first, 65535)];
+}
+
 function automapRoute(route: AutomapRoute, worker: (value: number) => number): AutomapRoute {
-  const first = integer("automap port", route.ports[0], 1, 65535);
-  const ports = [first, integer("automap port", route.ports[1], first, 65535)] as const;
   const checked = {
     address: address(route.address),
     alias: address(route.alias),
     worker: worker(route.worker),
-    ports,
+    ports: portRange("automap port", route.ports),
   };
   if (parseCidr(checked.address).family !== parseCidr(checked.alias).family)
     throw invalid(`alias ${checked.alias} is of another family than ${checked.address}`);

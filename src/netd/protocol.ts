@@ -7,7 +7,7 @@ import type { Certificates } from "../mappings/certificates.ts";
  * The gateway inherits one TUN descriptor per worker and the descriptor channel; both are named in {@link HostFacts}.
  */
 
-/** What netd found out and set up before the gateway starts; sent again whenever it changes (addresses, MTUs). */
+/** What netd found out and set up before the gateway starts; sent again whenever it changes (addresses, MTUs, routes). */
 export interface HostFacts {
   /** TUN devices, index = worker; `fd` is its number in the gateway process, `uso`: takes UDP super-packets. */
   readonly tuns: readonly { readonly name: string; readonly fd: number; readonly uso: boolean }[];
@@ -17,6 +17,8 @@ export interface HostFacts {
   readonly external: readonly InterfaceFacts[];
   /** The host's own sources towards the default routes of the external interfaces, in the kernel's order. */
   readonly defaultSources: readonly string[];
+  /** Prefixes that the kernel reaches with another MTU than the interfaces above have, longest first. */
+  readonly routeMtus: readonly RouteMtu[];
   /** Ports that automap may use: no socket of the host, not its ephemeral range. Inclusive. Absent: there are none. */
   readonly automapPorts?: readonly [first: number, last: number] | undefined;
   /** Where the descriptors of `dns-sockets` messages arrive (`receiveDescriptors` of src/dataplane/descriptor-passing.ts). */
@@ -40,6 +42,11 @@ export interface InterfaceFacts {
   readonly addresses: readonly string[];
 }
 
+export interface RouteMtu {
+  readonly to: string;
+  readonly mtu: number;
+}
+
 /** The whole desired network state; netd makes the difference to what is there, guard first, each step undoable. */
 export interface NetworkPlan {
   /** Pods are spread over the first n TUNs by source address. */
@@ -48,10 +55,20 @@ export interface NetworkPlan {
   readonly natSubnets: readonly string[];
   /** Return traffic: host routes to the worker's TUN, and neighbour proxies on the external interfaces. */
   readonly snatPool: readonly { readonly address: string; readonly worker: number }[];
+  /** Of these addresses of `snatPool` every worker has a part of the ports. */
+  readonly shared?: SharedPorts | undefined;
   /** Return traffic to an address of the host itself: destination rewritten to an alias that is routed to the TUN. */
   readonly automap: readonly AutomapRoute[];
   /** Take over TCP port 53 of the internal side. (UDP port 53 arrives through the TUN.) */
   readonly dnsIntercept: boolean;
+}
+
+export interface SharedPorts {
+  readonly addresses: readonly string[];
+  readonly slices: readonly {
+    readonly worker: number;
+    readonly ports: readonly [first: number, last: number];
+  }[];
 }
 
 export interface AutomapRoute {

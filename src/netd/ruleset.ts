@@ -1,6 +1,7 @@
 import { cidrContains, parseCidr } from "../addresses.ts";
 import { type Host, workerTable } from "./host.ts";
 import type { AutomapRoute, NetworkPlan } from "./protocol.ts";
+import { laterFragment, sharedRules } from "./shared-rules.ts";
 
 export const tableName = "egress46";
 /** Makes our table go away whether or not it is there. */
@@ -14,15 +15,17 @@ export function ruleset(host: Host, plan: NetworkPlan): string {
   const chains = [
     chain("guard", "forward priority filter - 10", guard(host, plan)),
     chain("dns", "input priority filter - 10", plan.dnsIntercept ? dnsAccess(host) : []),
-    chain(
-      "automap",
-      "prerouting priority raw",
-      plan.automap.flatMap((route) => [
+    chain("automap", "prerouting priority raw", [
+      ...(plan.workers > 1 && plan.automap.length > 0
+        ? Object.values(laterFragment).map((match) => `${match} accept`)
+        : []),
+      ...plan.automap.flatMap((route) => [
         ...(plan.workers === 1 ? [fragments(host, route)] : []),
         ...automap(host, route),
       ]),
-    ),
+    ]),
     chain("workers", "prerouting priority mangle", plan.workers > 1 ? spread(host, plan) : []),
+    plan.shared === undefined ? [] : sharedRules(host, plan.shared, byPort),
   ];
   return [
     `add table inet ${tableName}`,
@@ -73,27 +76,33 @@ function dnsAccess(host: Host): string[] {
   ).concat(`iifname ${names(shared)} meta l4proto { tcp, udp } th dport 53 drop`);
 }
 
-/**
- * Return traffic to the host's own address, told by port, is readdressed to the alias, which is routed to the TUN.
- * ICMP errors are told by the source port (echo: identifier) of the packet that they quote, which is ours; offsets
- * are bits from the ICMP header (RFC 792, RFC 4443 §3) over an inner IPv4 header without options or an IPv6 header.
- */
+/** Return traffic to the host's own address, told by port, is readdressed to the alias, which is routed to the TUN. */
 function automap(host: Host, route: AutomapRoute): string[] {
   const { family } = parseCidr(route.address);
-  const [ip, icmp] = family === 4 ? ["ip", "icmp"] : ["ip6", "icmpv6"];
-  const ports = `${route.ports[0]}-${route.ports[1]}`;
+  const ip = family === 4 ? "ip" : "ip6";
   const match = `iifname ${names(host.external)} ${ip} daddr ${route.address}`;
-  const to = `${ip} daddr set ${route.alias} accept`;
+  return byPort(family, `${route.ports[0]}-${route.ports[1]}`).map(
+    (port) => `${match} ${port} ${ip} daddr set ${route.alias} accept`,
+  );
+}
+
+/**
+ * What belongs to our ports. ICMP errors are told by the source port (echo: identifier) of the packet that they quote,
+ * which is ours; offsets are bits from the ICMP header (RFC 792, RFC 4443 §3) over an inner IPv4 header without options
+ * or an IPv6 header.
+ */
+function byPort(family: 4 | 6, ports: string): string[] {
+  const icmp = family === 4 ? "icmp" : "icmpv6";
   const errors =
     family === 4
       ? "icmp type { destination-unreachable, time-exceeded, parameter-problem } @th,64,8 0x45"
       : "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }";
   const [protocolAt, portAt, echo] = family === 4 ? [136, 224, 1] : [112, 384, 58];
   return [
-    `${match} meta l4proto { tcp, udp } th dport ${ports} ${to}`,
-    `${match} ${icmp} type echo-reply ${icmp} id ${ports} ${to}`,
-    `${match} ${errors} @th,${protocolAt},8 { 6, 17 } @th,${portAt},16 ${ports} ${to}`,
-    `${match} ${errors} @th,${protocolAt},8 ${echo} @th,${portAt + 32},16 ${ports} ${to}`,
+    `meta l4proto { tcp, udp } th dport ${ports}`,
+    `${icmp} type echo-reply ${icmp} id ${ports}`,
+    `${errors} @th,${protocolAt},8 { 6, 17 } @th,${portAt},16 ${ports}`,
+    `${errors} @th,${protocolAt},8 ${echo} @th,${portAt + 32},16 ${ports}`,
   ];
 }
 

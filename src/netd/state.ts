@@ -3,6 +3,7 @@ import { type Host, workerTable } from "./host.ts";
 import { type Item, neighItem, routeItem, ruleItem } from "./items.ts";
 import type { NetworkPlan } from "./protocol.ts";
 import { ruleset } from "./ruleset.ts";
+import { returnMark } from "./shared-rules.ts";
 import { desiredSysctls, type Sysctl } from "./sysctl.ts";
 
 const dnsTable = 5346;
@@ -28,6 +29,7 @@ export function desiredState(host: Host, plan: NetworkPlan): NetState {
     ...[...returnRoutes(host, plan), ...neighbourProxies(host, plan)].filter(
       (item) => item.family === family,
     ),
+    ...sharedReturns(host, plan, family),
     ...host.internal.flatMap((device) => rules(host, plan, family, device)),
   ]);
   return { nft: ruleset(host, plan), sysctls: desiredSysctls(host, plan), items };
@@ -56,6 +58,16 @@ function returnRoutes(host: Host, plan: NetworkPlan): Item[] {
   ];
   return single.map(({ to, worker }) =>
     routeItem(parseCidr(to).family, { to, device: host.tuns[worker] ?? "", metric }),
+  );
+}
+
+/** To an address that workers share: by the mark that its port got (shared-rules.ts), else by the address's own route. */
+function sharedReturns(host: Host, plan: NetworkPlan, family: 4 | 6): Item[] {
+  const marked = plan.shared?.slices.filter(({ worker }) => worker > 0) ?? [];
+  return [...host.external, ...host.tuns].flatMap((device) =>
+    marked.map(({ worker }) =>
+      ruleItem(family, { priority: 4599, device, mark: returnMark + worker, table: workerTable + worker }),
+    ),
   );
 }
 

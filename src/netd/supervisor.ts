@@ -4,6 +4,7 @@ import type { Logger } from "../log.ts";
 import { type Certificates, readCertificates } from "../mappings/certificates.ts";
 import { type GatewayProcess, startGateway } from "./gateway-process.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
+import { watchHost } from "./host-watch.ts";
 import type { RunOptions } from "./main.ts";
 import type { Network } from "./network.ts";
 import type { Identity } from "./privileges.ts";
@@ -11,7 +12,6 @@ import type { NetworkPlan, ToNetd } from "./protocol.ts";
 
 const firstBackoffMs = 100;
 const longestBackoffMs = 5000;
-const refreshEveryMs = 2000;
 const stopSignals = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
 export interface Supervision extends RunOptions {
@@ -155,7 +155,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
       stopping = true;
       over.abort();
       clearTimeout(respawn);
-      clearInterval(watch);
+      watch.close();
       await child?.process.stop();
       try {
         await restore();
@@ -166,7 +166,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
       resolve(code);
     }
 
-    const watch = setInterval(() => void refresh(), refreshEveryMs);
+    const watch = watchHost(refresh);
     for (const signal of stopSignals)
       process.on(
         signal,

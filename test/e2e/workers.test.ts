@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { needs } from "../support/exec.ts";
 import { automapResource, gatewayLab } from "../support/gateway-lab.ts";
+import { startProbe } from "../support/icmp-probe.ts";
 import { labAddresses } from "../support/topology.ts";
+import { askEcho, serveEcho } from "../support/udp-echo.ts";
 
-const tools = needs("root", "tun", "ip", "nft", "curl", "dig");
+const tools = needs("root", "tun", "ip", "nft", "curl", "dig", "ping");
 const { snatPool, web, natSubnet, dns } = labAddresses;
 
 const twoLists = `
@@ -46,6 +48,44 @@ test("pool lists: every Pod keeps its worker's address; the table is the sum", t
   const table = await lab.connections();
   assert.equal(table["egress-ipv4-nat46"], 12);
   assert.equal(table["egress-ipv4"], 6);
+});
+
+const shared = twoLists
+  .replace(/addressList:[^-]*-(.*)\n.*\n/, "addressList: [$1]\n  sharedSnatAddressEnabled: true\n")
+  .replace("egressSnatpool", "dualStackEnabled: true\n  egressSnatpool");
+
+test("one shared address: Pods of both workers have it, each worker its ports", tools, async (t) => {
+  const lab = await gatewayLab(t, {
+    ...{ pods: 4, podIpv6: true, resources: { "all.yaml": shared }, args: ["--workers", "2"] },
+  });
+  const { internet, cleanup, pods } = lab.topology;
+  for (const address of [web.v6only, web.v4only]) await serveEcho(internet, cleanup, address, 7007);
+  const workers = new Set<number | undefined>();
+  for (const pod of pods) {
+    const before = lab.internet.visits.length;
+    const nat = (await pod.run(["dig", "+short", "v6only.example", "A"])).split("\n")[0] ?? "";
+    for (const address of [nat, web.v4only, web.v6only]) {
+      const name = `Pod ${pod.ipv4} to ${address}`;
+      const url = `http://${address.includes(":") ? `[${address}]` : address}/`;
+      assert.match(await pod.run(["curl", "-sS", "--max-time", "10", url]), /Welcome/, name);
+      // The larger ones come in pieces, of which only the first has ports.
+      for (const size of [100, 8192])
+        assert.equal(await askEcho(pod, address, 7007, size, 5), 5, `${name} ${size}`);
+      assert.equal((await pod.execute(["ping", "-c", "1", "-W", "2", address])).code, 0, `${name}: ping`);
+      const refusal = await startProbe(pod, "refused", address, 4646).line();
+      assert.equal(refusal, "ECONNREFUSED", name);
+    }
+    const visits = lab.internet.visits.slice(before);
+    assert.deepEqual(
+      visits.map(({ source }) => source),
+      [snatPool.ipv6[0], snatPool.ipv4[0], snatPool.ipv6[0]],
+    );
+    const [first, second, third] = visits.map(({ sourcePort }) => Math.floor((sourcePort - 1024) / 32256));
+    assert.equal(first, second, `IPv4 of Pod ${pod.ipv4} stays on its worker`);
+    workers.add(first).add(third);
+  }
+  assert.deepEqual([...workers].sort(), [0, 1], "both workers have Pods");
+  assert.deepEqual(await lab.drops(), {});
 });
 
 test("automap: each worker has its slice of the ports", tools, async (t) => {

@@ -3,8 +3,19 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { decode } from "../../support/decode.ts";
 import { nat4, pod4, poolEntry, snat4, snat6, startLab } from "../../support/engine.ts";
-import { type Flow, flow44, flow46, flow64, flow66, fromPod, openFlow } from "../../support/flows.ts";
+import {
+  type Flow,
+  flow44,
+  flow46,
+  flow64,
+  flow66,
+  fromPod,
+  fromRemote,
+  openFlow,
+} from "../../support/flows.ts";
+import { buildError } from "../../support/icmp.ts";
 import { packetSpec, SYN } from "../../support/packets.ts";
+import { VNET_BYTES } from "../../support/vnet.ts";
 
 const other4 = "10.1.9.9";
 const other6 = "fd00:1::99";
@@ -86,4 +97,64 @@ test("a Pod to an automap alias: the host's business, no hairpin", async () => {
   const { outputs } = lab.push([spec]);
   assert.equal(decode(outputs[0]!).destination, snat4);
   assert.equal(decode(outputs[0]!).source, pod4);
+});
+
+describe("an address that workers share: its other ports are another worker's", () => {
+  const slice = { firstPort: 1024, lastPort: 33_279 };
+  const dial = (port: number, protocol: "udp" | "tcp") =>
+    packetSpec({
+      ...fromPod(flow44, protocol, 4000, { tcpFlags: SYN }),
+      ...{ destination: snat4, destinationPort: port },
+    });
+  for (const protocol of ["udp", "tcp"] as const)
+    for (const [port, leaves] of [
+      [80, false],
+      [1024, false],
+      [33_279, false],
+      [33_280, true],
+      [65_535, true],
+    ] as const)
+      test(`${protocol} to port ${port} ${leaves ? "leaves, for the kernel to bring there" : "comes back"}`, async () => {
+        const lab = await startLab();
+        lab.configure({ pool: [poolEntry(snat4, slice)] });
+        const { outputs, drops } = lab.push([dial(port, protocol)]);
+        assert.deepEqual(drops, leaves ? {} : { INBOUND_NO_SESSION: 1 });
+        assert.deepEqual(
+          outputs
+            .map(decode)
+            .map(({ source, destination, destinationPort }) => [source, destination, destinationPort]),
+          leaves ? [[snat4, snat4, port]] : [],
+        );
+      });
+
+  for (const internal of [false, true])
+    test(`what the other worker's Pod sends to nobody ends here${internal ? ", be the address in an internal network" : ""}`, async () => {
+      const lab = await startLab();
+      lab.configure({
+        pool: [poolEntry(snat4, slice)],
+        internalNets: internal ? ["10.1.0.0/16", "198.51.100.0/24"] : ["10.1.0.0/16"],
+      });
+      for (const destinationPort of [80, 5000, 40_000]) {
+        const stray = packetSpec({ ...dial(destinationPort, "udp"), source: snat4, sourcePort: 50_000 });
+        const { outputs, drops } = lab.push([stray]);
+        assert.deepEqual([outputs, drops], [[], { INBOUND_NO_SESSION: 1 }]);
+      }
+    });
+
+  test("a Pod's ICMP error about a packet from there leaves, too", async () => {
+    const lab = await startLab();
+    lab.configure({ pool: [poolEntry(snat4, slice)] });
+    const far = { ...flow44, seen: snat4, remote: snat4 };
+    const port = 50_000;
+    const opened = lab.push([{ ...fromPod(far, "udp", 4000), destinationPort: port }]);
+    const outer = decode(opened.outputs[0]!).sourcePort;
+    const arrived = lab.push([{ ...fromRemote(far, "udp", outer), sourcePort: port }]).outputs[0]!;
+    const error = {
+      ...{ source: pod4, destination: snat4, type: 3, code: 3 },
+      body: arrived.subarray(VNET_BYTES),
+    };
+    const { outputs, drops } = lab.push([buildError(error)]);
+    assert.deepEqual(drops, {});
+    assert.equal(decode(outputs[0]!).destination, snat4);
+  });
 });

@@ -10,6 +10,7 @@ const facts: HostFacts = {
   internal: [{ name: "internal0", mtu: 9000, addresses: ["10.244.1.1/24", "fd00::1/64"] }],
   external: [{ name: "external", mtu: 1500, addresses: ["192.0.2.1/24", "2001:db8::1/64", "192.0.2.2/24"] }],
   defaultSources: [],
+  routeMtus: [],
   automapPorts: [20000, 29999],
   descriptorChannel: 9,
 };
@@ -24,6 +25,7 @@ const egress = (snat: Snat, more: Partial<EgressConfig> = {}): EgressConfig => (
 });
 const automap: Snat = { kind: "automap" };
 const pool = (...lists: string[][]): Snat => ({ kind: "pool", name: "pool", lists, shared: false });
+const sharedPool = (...lists: string[][]): Snat => ({ kind: "pool", name: "pool", lists, shared: true });
 const addressesOf = (desired: ReturnType<typeof desire>) =>
   desired.settings.map((each) =>
     each.pool.map(({ address, firstPort, lastPort }) => `${address} ${firstPort}-${lastPort}`),
@@ -78,6 +80,30 @@ for (const [name, snat, workers, used, expected] of [
   ],
   ["2 workers, 1 list: only one has Pods", pool(["2001:db8::a"]), 2, 1, [["2001:db8::a 1024-65535"], []]],
   [
+    "shared, 1 worker: the whole pool, all ports",
+    sharedPool(["2001:db8::a"], ["192.0.2.9"]),
+    1,
+    1,
+    [["2001:db8::a 1024-65535", "192.0.2.9 1024-65535"]],
+  ],
+  [
+    "shared, 2 workers: all addresses, a slice of the ports each",
+    sharedPool(["2001:db8::a"], ["192.0.2.9"]),
+    2,
+    2,
+    [
+      ["2001:db8::a 1024-33279", "192.0.2.9 1024-33279"],
+      ["2001:db8::a 33280-65535", "192.0.2.9 33280-65535"],
+    ],
+  ],
+  [
+    "shared, 3 workers, 1 list: all have Pods",
+    sharedPool(["192.0.2.9"]),
+    3,
+    3,
+    [["192.0.2.9 1024-22527"], ["192.0.2.9 22528-44031"], ["192.0.2.9 44032-65535"]],
+  ],
+  [
     "automap, 1 worker: first address of each family",
     automap,
     1,
@@ -100,6 +126,34 @@ for (const [name, snat, workers, used, expected] of [
     assert.equal(desired.plan.workers, used);
     assert.deepEqual(addressesOf(desired), expected);
   });
+
+test("shared addresses: routed to the first worker, by port to the others; nothing to tell apart with one worker", () => {
+  const two = desire(egress(sharedPool(["192.0.2.9"], ["192.0.2.10"])), facts, 2).plan;
+  assert.deepEqual(two.snatPool, [
+    { address: "192.0.2.9", worker: 0 },
+    { address: "192.0.2.10", worker: 0 },
+  ]);
+  assert.deepEqual(two.shared, {
+    addresses: ["192.0.2.9", "192.0.2.10"],
+    slices: [
+      { worker: 0, ports: [1024, 33279] },
+      { worker: 1, ports: [33280, 65535] },
+    ],
+  });
+  assert.equal(desire(egress(sharedPool(["192.0.2.9"])), facts, 1).plan.shared, undefined);
+});
+
+test("MTUs of routes: to every worker, whether or not something is in force; too many are said", () => {
+  const routeMtus = Array.from({ length: 258 }, (_, index) => ({ to: `2001:db8:${index}::/48`, mtu: 1400 }));
+  for (const of of [undefined, egress(pool(["2001:db8::a"]))]) {
+    const { settings, warnings } = desire(of, { ...facts, routeMtus: routeMtus.slice(0, 256) }, 2);
+    for (const each of settings) assert.deepEqual(each.routeMtus, routeMtus.slice(0, 256));
+    assert.deepEqual(warnings, []);
+  }
+  const { settings, warnings } = desire(egress(pool(["2001:db8::a"])), { ...facts, routeMtus }, 1);
+  assert.equal(settings[0]?.routeMtus?.length, 256);
+  assert.match(warnings.join(), /258 routes have an MTU of their own, and 256 .* the 2 with the shortest/);
+});
 
 test("automap: aliases differ, return traffic is matched at the alias, the address itself is not routed", () => {
   const { plan, settings } = desire(egress(automap), facts, 2);

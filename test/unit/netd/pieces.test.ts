@@ -151,6 +151,7 @@ describe("plan from the unprivileged side", () => {
           ...plan,
           natSubnets: ["10.9.1.1/16"],
           snatPool: [{ address: "2001:DB8:0::7", worker: 0 }],
+          shared: { addresses: ["2001:DB8:0::7"], slices: [{ worker: 0, ports: [1, 2] }] },
           automap: [route],
         },
         1,
@@ -159,6 +160,7 @@ describe("plan from the unprivileged side", () => {
         ...plan,
         natSubnets: ["10.9.0.0/16"],
         snatPool: [{ address: "2001:db8::7", worker: 0 }],
+        shared: { addresses: ["2001:db8::7"], slices: [{ worker: 0, ports: [1, 2] }] },
         automap: [route],
       },
     ));
@@ -185,6 +187,16 @@ describe("plan from the unprivileged side", () => {
       "ports backwards",
       { automap: [{ ...route, ports: [30000, 20000] }] },
       /automap port 20000 is not in 30000–65535/,
+    ],
+    [
+      "commands as shared address",
+      { shared: { addresses: ["192.0.2.7 accept"], slices: [] } },
+      /not an address prefix/,
+    ],
+    [
+      "commands as shared port",
+      { shared: { addresses: [], slices: [{ worker: 0, ports: [1, text] }] } },
+      /shared port .* is not in 1–65535/,
     ],
     ["alias of the other family", { automap: [{ ...route, alias: "fd46::1" }] }, /of another family/],
     ["no subnet", { natSubnets: ["ten"] }, /'ten' is not an address prefix/],

@@ -64,12 +64,56 @@ describe("nft ruleset", () => {
       "ip6 daddr 2001:db8::2 exthdr frag exists meta l4proto { tcp, udp, ipv6-icmp } ip6",
     ],
   ] as const)
-    test(`automap: fragments to ${address}, first of all, when there is one worker`, () => {
+    test(`automap: fragments to ${address}, first of all, when there is one worker; else later ones are the host's`, () => {
       const automap = [{ address, alias, worker: 0, ports: [20000, 29999] }] as const;
       const rules = (workers: number) => chain("automap", host, { ...plan, workers, automap });
       assert.equal(rules(1)[0], `iifname { "ex0" } ${match} daddr set ${alias} accept`);
-      assert.ok(rules(2).every((rule) => !rule.includes("frag")));
+      assert.deepEqual(rules(2).slice(0, 2), [
+        "ip frag-off & 0x1fff != 0 accept",
+        "frag frag-off != 0 accept",
+      ]);
+      assert.ok(
+        rules(2)
+          .slice(2)
+          .every((rule) => !rule.includes("frag")),
+      );
     });
+  const shared = {
+    addresses: ["192.0.2.7", "2001:db8::7"],
+    slices: [
+      { worker: 0, ports: [1024, 33279] },
+      { worker: 1, ports: [33280, 65535] },
+    ],
+  } as const;
+  test("shared addresses: later fragments by the first one, the rest by port; the first worker needs no mark", () => {
+    const rules = /chain shared-ports \{\n([\s\S]*?) {2}\}/
+      .exec(ruleset(host, { ...plan, workers: 2, shared }))![1]!
+      .trim()
+      .split(/\n\s*/);
+    assert.deepEqual(rules.slice(0, 5), [
+      "ip frag-off & 0x1fff != 0 ip saddr . ip daddr . ip id . ip protocol @pieces4-1 meta mark set 46001",
+      "frag frag-off != 0 ip6 saddr . ip6 daddr . frag id @pieces6-1 meta mark set 46001",
+      "ip frag-off & 0x1fff != 0 return",
+      "frag frag-off != 0 return",
+      "meta l4proto { tcp, udp } th dport 33280-65535 meta mark set 46001",
+    ]);
+    assert.equal(rules.length, 13, "echo replies and two kinds of errors of each family, first fragments");
+    for (const rule of rules) assert.doesNotMatch(rule, /1024|46000/);
+  });
+  test("shared addresses: what comes from outside and out of a TUN", () =>
+    assert.deepEqual(chain("shared", host, { ...plan, workers: 2, shared }), [
+      'iifname { "ex0", "eg46-0" } ip daddr { 192.0.2.7 } jump shared-ports',
+      'iifname { "ex0", "eg46-0" } ip6 daddr { 2001:db8::7 } jump shared-ports',
+    ]));
+  test("shared addresses on one interface: what comes from Pods stays with their own worker", () => {
+    const one = { ...host, internal: ["ex0"], internalNets: ["10.244.0.0/16"] };
+    const of = { ...plan, workers: 2, shared: { ...shared, addresses: ["192.0.2.7"] } };
+    assert.deepEqual(chain("shared", one, of), [
+      'iifname { "eg46-0" } ip daddr { 192.0.2.7 } jump shared-ports',
+      'iifname { "ex0" } ip saddr 10.244.0.0/16 return',
+      'iifname { "ex0" } ip daddr { 192.0.2.7 } jump shared-ports',
+    ]);
+  });
   test("workers: spread only when there are several", () => {
     assert.deepEqual(chain("workers", host, plan), []);
     assert.equal(

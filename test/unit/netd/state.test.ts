@@ -58,6 +58,25 @@ describe("rules", () => {
       ],
     ],
     [
+      "shared SNAT addresses: return traffic by mark to all workers but the first, also from a worker to another",
+      {
+        shared: {
+          addresses: ["192.0.2.7"],
+          slices: [
+            { worker: 0, ports: [1024, 33279] },
+            { worker: 1, ports: [33280, 65535] },
+          ],
+        },
+      },
+      [
+        "priority 4599 iif ex0 fwmark 46001 lookup 4601",
+        "priority 4599 iif eg46-0 fwmark 46001 lookup 4601",
+        "priority 4599 iif eg46-1 fwmark 46001 lookup 4601",
+        toInner,
+        rest,
+      ],
+    ],
+    [
       "one interface: by source prefix",
       {},
       [

@@ -25,6 +25,7 @@ const view: HostView = {
     { family: 6, to: "fe80::/64", device: "eth1" },
     { family: 6, to: "fd00::/48", device: "eth1" },
   ],
+  outbound: [],
 };
 const nothing: TopologyRequest = { internal: [], internalNets: [], external: [] };
 
@@ -83,7 +84,7 @@ describe("sources of the default routes", () => {
     ["in the routes' order", [to("one", { source: "b" }), to("one", { source: "a" })], ["b", "a"]],
   ];
   for (const [name, routes, sources] of cases)
-    test(name, () => assert.deepEqual(defaultSources({ links, routes }, ["one"]), sources));
+    test(name, () => assert.deepEqual(defaultSources({ links, routes, outbound: [] }, ["one"]), sources));
 });
 
 describe("what ip prints", () => {
