@@ -24,11 +24,21 @@ export class Layout {
   maxEams: u32;
   /** 64 bytes for arguments larger than a number. */
   arguments: u32;
+  sessions: u32;
+  sessionColds: u32;
+  generations: u32;
+  maxSessions: u32;
+  sessionLog: u32;
+  changeRing: u32;
+  changeCapacity: u32;
+  poolAddresses: u32;
+  poolUse: u32;
+  maxPoolAddresses: u32;
 }
 
-const RECORD = memory.data(84, 8);
+const RECORD = memory.data(124, 8);
 const ARGUMENTS = memory.data(64, 8);
-if (offsetof<Layout>() != 84) ERROR("Layout must be 84 bytes");
+if (offsetof<Layout>() != 124) ERROR("Layout must be 124 bytes");
 
 export const layout: Layout = changetype<Layout>(RECORD);
 export const argumentBlock: usize = ARGUMENTS;

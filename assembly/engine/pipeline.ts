@@ -22,13 +22,14 @@ import {
   Session,
   findIn,
   findOut,
+  followTcp,
   isCurrent,
   made,
   makeSession,
   removeSession,
 } from "../core/session";
 import { PoolAddress, findInbound, isAutomap, poolAddress } from "../core/snat-pool";
-import { isClosing, nextTcpState, opensConnection } from "../core/tcp-state";
+import { isClosing, opensConnection } from "../core/tcp-state";
 import { target } from "../core/target";
 import { translate46 } from "../core/translate46";
 import { MAY_FRAGMENT, translate64 } from "../core/translate64";
@@ -155,7 +156,7 @@ function fromPod(): DropReason {
   }
   if (packet.hopLimit <= 2 && expires(s)) return expired();
   s.lastSeenMs = now;
-  if (packet.protocol == PROTOCOL_TCP) s.tcpState = <u8>nextTcpState(s.tcpState, packet.tcpFlags, true);
+  if (packet.protocol == PROTOCOL_TCP) followTcp(s, true);
   if (packet.protocol == PROTOCOL_UDP && !s.hairpin && merge(s)) return merged(pathOut(s));
   aimOut(s);
   turning = s.hairpin && !turned;
@@ -175,7 +176,7 @@ function fromOutside(pool: u32): DropReason {
     return toHost(poolAddress(pool));
   }
   s.lastSeenMs = now;
-  if (packet.protocol == PROTOCOL_TCP) s.tcpState = <u8>nextTcpState(s.tcpState, packet.tcpFlags, false);
+  if (packet.protocol == PROTOCOL_TCP) followTcp(s, false);
   if (packet.protocol == PROTOCOL_UDP && merge(s)) return merged(pathIn(s));
   aimIn(s);
   if (packet.protocol == PROTOCOL_UDP) offer(s);

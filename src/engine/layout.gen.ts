@@ -37,12 +37,14 @@ export const DropReason = {
   SNAT_ADDRESS_MISSING: 33,
   SNAT_PORTS_EXHAUSTED: 34,
   SESSION_TABLE_FULL: 35,
-  TCP_NO_SESSION: 36,
-  INBOUND_NO_SESSION: 37,
-  HOP_LIMIT_EXPIRED: 38,
-  PACKET_TOO_BIG: 39,
-  OUTPUT_FULL: 40,
-  DEVICE_REFUSED: 41,
+  POD_SESSIONS_EXCEEDED: 36,
+  POD_TABLE_FULL: 37,
+  TCP_NO_SESSION: 38,
+  INBOUND_NO_SESSION: 39,
+  HOP_LIMIT_EXPIRED: 40,
+  PACKET_TOO_BIG: 41,
+  OUTPUT_FULL: 42,
+  DEVICE_REFUSED: 43,
 } as const;
 
 /** Every DropReason with its description, in the order of the codes. */
@@ -83,12 +85,14 @@ export const dropReasons: readonly { readonly name: string; readonly code: numbe
   { name: "SNAT_ADDRESS_MISSING", code: 33, description: "No SNAT address of the family that the packet needs." },
   { name: "SNAT_PORTS_EXHAUSTED", code: 34, description: "Every port of the Pod's SNAT address is in use." },
   { name: "SESSION_TABLE_FULL", code: 35, description: "Session table full." },
-  { name: "TCP_NO_SESSION", code: 36, description: "TCP segment from a Pod that belongs to no session and opens none." },
-  { name: "INBOUND_NO_SESSION", code: 37, description: "From outside: belongs to no session." },
-  { name: "HOP_LIMIT_EXPIRED", code: 38, description: "TTL or hop limit used up; the sender gets Time Exceeded." },
-  { name: "PACKET_TOO_BIG", code: 39, description: "Larger than the next link; the sender gets Fragmentation Needed or Packet Too Big." },
-  { name: "OUTPUT_FULL", code: 40, description: "More output than the ring holds in one batch." },
-  { name: "DEVICE_REFUSED", code: 41, description: "The device would not take the packet. Counted by the host." },
+  { name: "POD_SESSIONS_EXCEEDED", code: 36, description: "The Pod has as many sessions as it may have (`--pod-sessions`)." },
+  { name: "POD_TABLE_FULL", code: 37, description: "Too many Pods for their sessions to be counted, while `--pod-sessions` limits them." },
+  { name: "TCP_NO_SESSION", code: 38, description: "TCP segment from a Pod that belongs to no session and opens none." },
+  { name: "INBOUND_NO_SESSION", code: 39, description: "From outside: belongs to no session." },
+  { name: "HOP_LIMIT_EXPIRED", code: 40, description: "TTL or hop limit used up; the sender gets Time Exceeded." },
+  { name: "PACKET_TOO_BIG", code: 41, description: "Larger than the next link; the sender gets Fragmentation Needed or Packet Too Big." },
+  { name: "OUTPUT_FULL", code: 42, description: "More output than the ring holds in one batch." },
+  { name: "DEVICE_REFUSED", code: 43, description: "The device would not take the packet. Counted by the host." },
 ];
 
 export const Verdict = {
@@ -142,6 +146,51 @@ export const paths: readonly { readonly name: string; readonly code: number; rea
   { name: "ICMP_ERROR", code: 8, description: "" },
 ];
 
+export const TcpState = {
+  INIT: 0,
+  ESTABLISHED: 1,
+  INNER_FIN: 2,
+  OUTER_FIN: 3,
+  BOTH_FIN: 4,
+  TRANS: 5,
+} as const;
+
+/** Every TcpState with its description, in the order of the codes. */
+export const tcpStates: readonly { readonly name: string; readonly code: number; readonly description: string }[] = [
+  { name: "INIT", code: 0, description: "SYN from inside, no answer yet." },
+  { name: "ESTABLISHED", code: 1, description: "" },
+  { name: "INNER_FIN", code: 2, description: "FIN from inside seen." },
+  { name: "OUTER_FIN", code: 3, description: "FIN from outside seen." },
+  { name: "BOTH_FIN", code: 4, description: "" },
+  { name: "TRANS", code: 5, description: "RST seen: short life, but a packet without RST brings it back (RFC 6146 §3.5.2.2)." },
+];
+
+export const Change = {
+  CREATED: 1,
+  CHANGED: 2,
+  ENDED: 3,
+} as const;
+
+/** Every Change with its description, in the order of the codes. */
+export const changes: readonly { readonly name: string; readonly code: number; readonly description: string }[] = [
+  { name: "CREATED", code: 1, description: "A session has the place." },
+  { name: "CHANGED", code: 2, description: "A TCP session is established, or has begun to end." },
+  { name: "ENDED", code: 3, description: "The session of that generation is over." },
+];
+
+export const PoolProtocol = {
+  TCP: 0,
+  UDP: 1,
+  ICMP: 2,
+} as const;
+
+/** Every PoolProtocol with its description, in the order of the codes. */
+export const poolProtocols: readonly { readonly name: string; readonly code: number; readonly description: string }[] = [
+  { name: "TCP", code: 0, description: "" },
+  { name: "UDP", code: 1, description: "" },
+  { name: "ICMP", code: 2, description: "" },
+];
+
 /** Byte offsets of the fields of Descriptor (assembly/engine/slots.ts). */
 export const descriptorOffsets = {
   address: 0,
@@ -175,7 +224,17 @@ export const layoutOffsets = {
   eamOrder6: 72,
   maxEams: 76,
   arguments: 80,
-  sizeof: 84,
+  sessions: 84,
+  sessionColds: 88,
+  generations: 92,
+  maxSessions: 96,
+  sessionLog: 100,
+  changeRing: 104,
+  changeCapacity: 108,
+  poolAddresses: 112,
+  poolUse: 116,
+  maxPoolAddresses: 120,
+  sizeof: 124,
 } as const;
 
 /** Byte offsets of the fields of Limits (assembly/core/limits.ts). */
@@ -192,7 +251,8 @@ export const limitsOffsets = {
   lowestMtu6: 36,
   holdDownMs: 40,
   coalesceUdp: 44,
-  sizeof: 48,
+  podSessions: 48,
+  sizeof: 52,
 } as const;
 
 /** Byte offsets of the fields of Policy (assembly/engine/policy.ts). */
@@ -258,5 +318,80 @@ export const eamOffsets = {
   sizeof: 32,
 } as const;
 
+/** Byte offsets of the fields of Session (assembly/core/session.ts). */
+export const sessionOffsets = {
+  innerLo: 0,
+  innerHi: 8,
+  remoteLo: 16,
+  remoteHi: 24,
+  seen4BE: 32,
+  innerPortBE: 36,
+  remotePortBE: 38,
+  outerPortBE: 40,
+  pool: 42,
+  protocol: 44,
+  kind: 45,
+  tcpState: 46,
+  hairpin: 47,
+  lastSeenMs: 48,
+  deltaOut: 52,
+  deltaIn: 54,
+  nextOut: 56,
+  nextIn: 60,
+  sizeof: 64,
+} as const;
+
+/** Byte offsets of the fields of SessionCold (assembly/core/session.ts). */
+export const sessionColdOffsets = {
+  binding: 0,
+  poolGeneration: 4,
+  policyGeneration: 6,
+  createdMs: 8,
+  pod: 12,
+  sizeof: 16,
+} as const;
+
+/** Byte offsets of the fields of SessionLog (assembly/core/session-log.ts). */
+export const sessionLogOffsets = {
+  written: 0,
+  places: 4,
+  nowMs: 8,
+  sizeof: 16,
+} as const;
+
+/** Byte offsets of the fields of ChangeRecord (assembly/core/session-log.ts). */
+export const changeRecordOffsets = {
+  sequence: 0,
+  place: 4,
+  generation: 8,
+  change: 12,
+  sizeof: 16,
+} as const;
+
+/** Byte offsets of the fields of PoolAddress (assembly/core/snat-pool.ts). */
+export const poolAddressOffsets = {
+  lo: 0,
+  hi: 8,
+  inboundLo: 16,
+  inboundHi: 24,
+  firstPort: 32,
+  lastPort: 36,
+  family: 40,
+  generation: 44,
+  sum: 48,
+  inboundSum: 52,
+  udpPorts: 56,
+  icmpIds: 60,
+  sizeof: 64,
+} as const;
+
+/** Byte offsets of the fields of PoolUse (assembly/core/pool-use.ts). */
+export const poolUseOffsets = {
+  inUse: 0,
+  allocated: 8,
+  exhausted: 16,
+  sizeof: 24,
+} as const;
+
 /** Equal to the engine's global of the same name, or the two are of different builds. */
-export const layoutHash = 1955571879;
+export const layoutHash = 1078208225;
