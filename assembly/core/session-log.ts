@@ -7,6 +7,7 @@
  * other processors.
  */
 import { reserve } from "./arena";
+import { TcpState } from "./tcp-state";
 
 /** What a record of the ring tells. */
 export enum Change {
@@ -26,8 +27,9 @@ export class ChangeRecord {
   /** Of the session table. */
   place: u32;
   generation: u32;
-  /** A Change. */
-  change: u32;
+  /** A Change, and the TcpState after it. */
+  change: u16;
+  state: u16;
 }
 if (offsetof<ChangeRecord>() != 16) ERROR("ChangeRecord must be 16 bytes");
 
@@ -60,18 +62,18 @@ export function initSessionLog(count: u32): bool {
 /** The session at the place is complete. */
 export function logCreated(place: u32): void {
   const generation = generationOf(place) + 1;
-  append(place, generation, generation, Change.CREATED);
+  append(place, generation, generation, Change.CREATED, TcpState.INIT);
 }
 
-export function logChanged(place: u32): void {
+export function logChanged(place: u32, state: TcpState): void {
   const generation = generationOf(place);
-  append(place, generation, generation, Change.CHANGED);
+  append(place, generation, generation, Change.CHANGED, state);
 }
 
 /** Before anything of the session is overwritten. */
 export function logEnded(place: u32): void {
   const generation = generationOf(place);
-  append(place, generation, generation + 1, Change.ENDED);
+  append(place, generation, generation + 1, Change.ENDED, TcpState.INIT);
 }
 
 // @ts-ignore: decorator
@@ -81,13 +83,14 @@ function generationOf(place: u32): u32 {
 }
 
 /** `next` is the place's generation from here on. */
-function append(place: u32, generation: u32, next: u32, change: Change): void {
+function append(place: u32, generation: u32, next: u32, change: Change, state: TcpState): void {
   const sequence = sessionLog.written;
   const record = changetype<ChangeRecord>(RING + (<usize>(sequence & (CHANGE_CAPACITY - 1)) << 4));
   record.sequence = sequence;
   record.place = place;
   record.generation = generation;
-  record.change = change;
+  record.change = <u16>change;
+  record.state = <u16>state;
   // A new session's content is seen before its generation …
   atomic.store<u32>(generations + (<usize>place << 2), next);
   // … and all of that before what is overwritten from here on: an ended session, the oldest record.

@@ -490,7 +490,7 @@ export function followTcp(s: Session, outbound: bool): void {
 
 function enterTcpState(s: Session, state: u32): void {
   s.tcpState = <u8>state;
-  if (state == TcpState.ESTABLISHED || isClosing(state)) logChanged(placeOf(s));
+  if (state == TcpState.ESTABLISHED || isClosing(state)) logChanged(placeOf(s), state);
 }
 
 export function removeSession(s: Session, nowMs: u32): void {

@@ -71,7 +71,8 @@ Times of sessions, in seconds (--session-timeout; a shorter one than its RFC wan
   tcp             an established connection without a segment (RFC 5382: at least 7440)
   tcp-transitory  after FINs of both sides or a RST (RFC 5382: at least 240)
   tcp-syn         a SYN that gets no answer
-  icmp            a ping without a request or reply (RFC 5508: at least 60)`;
+  icmp            a ping without a request or reply (RFC 5508: at least 60)
+`;
 
 /** Names as given → what the engine gets. */
 export function engineOptions(flags: SessionFlags): EngineOptions {

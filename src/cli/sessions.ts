@@ -104,11 +104,11 @@ function endpoint(address: string, port: number): string {
 async function watch({ pod, limit = 0, output, admin }: Flags): Promise<void> {
   const query = pod === undefined ? "" : `?${new URLSearchParams({ pod })}`;
   const path = `/v1/sessions/stream${query}`;
-  const known = new Map<string, ListedSession>();
+  const known = new Map<string, Known>();
   let shown = 0;
   for await (const change of await followGateway<SessionChange>(path, await gatewayAddresses(admin))) {
     const line = output === "json" ? JSON.stringify(change) : describe(change, known);
-    if ("session" in change) known.set(change.session.id, change.session);
+    if ("session" in change) known.set(change.session.id, knownAs(change.session));
     if (change.change === "ended") known.delete(change.id);
     // Those that were there before: only for what is told of them later.
     if (change.change === "present" && output !== "json") continue;
@@ -117,13 +117,25 @@ async function watch({ pod, limit = 0, output, admin }: Flags): Promise<void> {
   }
 }
 
+/** What the watch has been told of a session; `begunMs` by performance.now(). */
+interface Known {
+  readonly session: ListedSession | undefined;
+  readonly begunMs: number;
+}
+const unknown: Known = { session: undefined, begunMs: 0 };
+const knownAs = (session: ListedSession): Known => ({ session, begunMs: performance.now() - session.ageMs });
+
 /** A line, in columns as wide as addresses mostly are. */
-export function describe(change: SessionChange, known: ReadonlyMap<string, ListedSession>): string {
+export function describe(change: SessionChange, known: ReadonlyMap<string, Known>): string {
   if (change.change === "gap") return "gap      changes came faster than they could be read";
-  const session = "session" in change ? change.session : known.get(change.id);
+  const { session, begunMs } =
+    "session" in change ? knownAs(change.session) : (known.get(change.id) ?? unknown);
   if (session === undefined) return `${change.change.padEnd(8)} session`;
   const [protocol = "", from = "", to = "", snat = "", remote = "", state = ""] = cells(session);
-  const age = change.change === "ended" ? `after ${formatUptime(Math.floor(session.ageMs / 1000))}` : state;
+  const age =
+    change.change === "ended"
+      ? `after ${formatUptime(Math.floor((performance.now() - begunMs) / 1000))}`
+      : state;
   return `${change.change.padEnd(8)} ${protocol.padEnd(4)} ${from} to ${to} as ${snat} to ${remote} ${age}`.trimEnd();
 }
 

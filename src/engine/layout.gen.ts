@@ -365,6 +365,7 @@ export const changeRecordOffsets = {
   place: 4,
   generation: 8,
   change: 12,
+  state: 14,
   sizeof: 16,
 } as const;
 
@@ -394,4 +395,4 @@ export const poolUseOffsets = {
 } as const;
 
 /** Equal to the engine's global of the same name, or the two are of different builds. */
-export const layoutHash = 1078208225;
+export const layoutHash = 2035566703;

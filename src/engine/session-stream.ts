@@ -1,4 +1,4 @@
-import { Change, sessionLogOffsets as log, changeRecordOffsets as record } from "./layout.gen.ts";
+import { Change, sessionLogOffsets as log, changeRecordOffsets as record, tcpStates } from "./layout.gen.ts";
 import type { EngineMemory } from "./memory.ts";
 import { openSessionTable, type SessionRecord } from "./session-table.ts";
 
@@ -49,21 +49,26 @@ export function openSessionStream(engine: EngineMemory, pod?: Uint32Array): Sess
     told[place] = 0;
   }
 
-  /** Brings what was told of the place up to date. */
-  function update(place: number, change: "present" | "created" | "changed"): void {
+  /** Brings what was told of the place up to date. `then`: what the change's record tells. */
+  function update(
+    place: number,
+    change: "present" | "created" | "changed",
+    then?: { readonly generation: number; readonly state: number },
+  ): void {
     const known = told[place]!;
-    const session = read(place);
-    if (known !== 0 && known !== (session?.generation ?? table.generation(place))) end(place);
-    if (session === undefined) return;
+    const found = read(place);
+    if (known !== 0 && known !== (found?.generation ?? table.generation(place))) end(place);
+    if (found === undefined) return;
+    const session = found.generation === then?.generation ? stateAs(found, then.state) : found;
     const fresh = told[place] !== session.generation;
     told[place] = session.generation;
     if (fresh) events.push({ change: change === "changed" ? "created" : change, session });
-    else if (change === "changed") events.push({ change, session });
+    else if (change !== "created") events.push({ change: "changed", session });
   }
 
   function follow(sequence: number): boolean {
     const address = layout.changeRing + (sequence & (layout.changeCapacity - 1)) * record.sizeof;
-    const [found, place, generation, change] = [
+    const [found, place, generation, what] = [
       at(address + record.sequence),
       at(address + record.place),
       at(address + record.generation),
@@ -71,7 +76,9 @@ export function openSessionStream(engine: EngineMemory, pod?: Uint32Array): Sess
     ];
     // Read first, judged afterwards: it may have been overwritten meanwhile.
     if (isLost(sequence) || found !== sequence) return false;
-    if (change !== Change.ENDED) update(place, change === Change.CREATED ? "created" : "changed");
+    const change = what & 0xffff;
+    const then = { generation, state: what >>> 16 };
+    if (change !== Change.ENDED) update(place, change === Change.CREATED ? "created" : "changed", then);
     else if (told[place] === generation) end(place);
     return true;
   }
@@ -103,4 +110,9 @@ export function openSessionStream(engine: EngineMemory, pod?: Uint32Array): Sess
 
   readTable();
   return { next };
+}
+
+/** The table may be further than the change. */
+function stateAs(session: SessionRecord, state: number): SessionRecord {
+  return session.state === undefined ? session : { ...session, state: tcpStates[state]?.name ?? "" };
 }
