@@ -95,6 +95,11 @@ export const errorCatalog = {
     traffic: "None: only the request failed.",
     remedy: "Check the path; a gateway of another version may lack it (`egress46 status` shows its version).",
   },
+  EG46_ADMIN_BUSY: {
+    title: "As many readers follow the sessions as may do so",
+    traffic: "None: only the request failed.",
+    remedy: "End one of them (`egress46 sessions watch`, or a client of /v1/sessions/stream).",
+  },
   EG46_CAPTURE_INVALID: {
     title: "A capture file is malformed, or cannot be read or written",
     traffic: "None: captures are files. Packets before the place that the message names were processed.",

@@ -7,7 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { Transform } from "assemblyscript/transform";
 
 const TARGET = "src/engine/layout.gen.ts";
-const ENUMS = ["DropReason", "Verdict", "VirtualServer", "Path"];
+const ENUMS = ["DropReason", "Verdict", "VirtualServer", "Path", "TcpState", "Change", "PoolProtocol"];
 const STRUCTS = [
   "Descriptor",
   "Layout",
@@ -20,6 +20,12 @@ const STRUCTS = [
   "Eam",
   "RouteMtu",
   "RouteMtus",
+  "Session",
+  "SessionCold",
+  "SessionLog",
+  "ChangeRecord",
+  "PoolAddress",
+  "PoolUse",
 ];
 
 const camel = (name) => name[0].toLowerCase() + name.slice(1);

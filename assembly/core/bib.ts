@@ -7,6 +7,7 @@ import { powerOfTwo, reserve } from "./arena";
 import { counters } from "./counters";
 import { mix } from "./hash";
 import { restPort, wakePorts } from "./hold-down";
+import { countAllocated, countReleased } from "./pool-use";
 import { portHash, takePort } from "./port-pool";
 import { PROTOCOL_UDP } from "./protocol";
 import { poolAddress } from "./snat-pool";
@@ -126,6 +127,7 @@ export function makeBinding(
   store<u32>(link, <u32>p);
   b.next = 0;
   counters.bindings++;
+  countAllocated(pool, protocol);
   return b;
 }
 
@@ -138,8 +140,10 @@ export function releaseBinding(b: Binding, nowMs: u32): void {
   while (load<u32>(link) != <u32>p) link = <usize>load<u32>(link) + offsetof<Binding>("next");
   store<u32>(link, <u32>b.next);
   // The bitmap of a removed address belongs to its successor.
-  if (b.poolGeneration == poolAddress(b.pool).generation)
+  if (b.poolGeneration == poolAddress(b.pool).generation) {
     restPort(bitmapOf(b), b.pool, bswap<u16>(b.outerPortBE), nowMs);
+    countReleased(b.pool, b.protocol);
+  }
   b.next = free;
   free = p;
   counters.bindings--;

@@ -22,10 +22,12 @@ export class Limits {
   holdDownMs: u32;
   /** Merge UDP datagrams on their way to the device, which must know UDP segmentation; 0 = don't. */
   coalesceUdp: u32;
+  /** Sessions that a Pod may have (RFC 6888 REQ-4); 0 = any number. */
+  podSessions: u32;
 }
 
-const RECORD = memory.data(48, 8);
-if (offsetof<Limits>() != 48) ERROR("Limits must be 48 bytes");
+const RECORD = memory.data(52, 8);
+if (offsetof<Limits>() != 52) ERROR("Limits must be 52 bytes");
 
 export const limits: Limits = changetype<Limits>(RECORD);
 

@@ -14,11 +14,14 @@ import { mix } from "./hash";
 import { limits } from "./limits";
 import { isNat64, nat64Hi, nat64Host, nat64Lo } from "./nat64";
 import { packet } from "./packet";
+import { countPod, mayOpen, releasePod } from "./pod";
+import { countAllocated, countExhausted, countReleased } from "./pool-use";
 import { portHash, probeStep, takePort } from "./port-pool";
 import { PROTOCOL_ICMP4, PROTOCOL_TCP } from "./protocol";
 import { quoted } from "./quote";
+import { initSessionLog, logChanged, logCreated, logEnded, sessionLog } from "./session-log";
 import { PoolAddress, comesBack, pairedAddress, poolAddress } from "./snat-pool";
-import { TcpState, isClosing } from "./tcp-state";
+import { TcpState, isClosing, nextTcpState } from "./tcp-state";
 import { DropReason } from "./verdict";
 
 @unmanaged
@@ -42,6 +45,7 @@ export class Session {
   tcpState: u8;
   /** Its packets come back to us: the remote end is a pool address of ours (RFC 4787 REQ-9). */
   hairpin: bool;
+  /** Engine time of the last packet that keeps it alive. Others may write it, too: docs/decisions/session-stream.md. */
   lastSeenMs: u32;
   /** What the addresses add to the transport checksum, each way (folded). */
   deltaOut: u16;
@@ -72,7 +76,8 @@ export class SessionCold {
   poolGeneration: u16;
   policyGeneration: u16;
   createdMs: u32;
-  reserved: u32;
+  /** Record of the Pod; 0 = the session isn't counted. */
+  pod: u32;
 }
 if (offsetof<SessionCold>() != 16) ERROR("SessionCold must be 16 bytes");
 
@@ -99,7 +104,21 @@ export function initSessions(count: u32): bool {
   colds = reserve(<u64>count << 4);
   outBuckets = reserve((<u64>mask + 1) << 2);
   inBuckets = reserve((<u64>mask + 1) << 2);
-  return table != 0 && colds != 0 && outBuckets != 0 && inBuckets != 0;
+  return table != 0 && colds != 0 && outBuckets != 0 && inBuckets != 0 && initSessionLog(count);
+}
+
+/** Where the tables are, for the host. */
+export function sessionTable(): usize {
+  return table;
+}
+export function coldTable(): usize {
+  return colds;
+}
+
+// @ts-ignore: decorator
+@inline
+function placeOf(s: Session): u32 {
+  return <u32>((changetype<usize>(s) - table) >> 6);
 }
 
 // @ts-ignore: decorator
@@ -333,6 +352,8 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
   const remotePortBE = remotePortOf(packet.protocol, packet.destinationPortBE);
 
   if (free == 0 && used == max) return DropReason.SESSION_TABLE_FULL;
+  const refused = mayOpen(packet.sourceLo, packet.sourceHi);
+  if (refused != DropReason.NONE) return refused;
   let pool: u32;
   let outerPortBE: u32;
   let binding: Binding | null = null;
@@ -345,9 +366,11 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
     const port = takeTcpPort(destination, pool, innerPortBE, remoteLo, remoteHi, remotePortBE);
     if (port == 0) {
       if (destination != null) dropUnused(destination);
+      countExhausted(pool, protocol);
       return DropReason.SNAT_PORTS_EXHAUSTED;
     }
     if (destination != null) notePort(destination, port);
+    countAllocated(pool, protocol);
     outerPortBE = bswap<u16>(<u16>port);
   } else {
     binding = findBinding(null, packet.sourceLo, packet.sourceHi, innerPortBE, protocol, family);
@@ -358,7 +381,10 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
       const paired = pairedAddress(family, packet.sourceLo, packet.sourceHi);
       if (paired < 0) return DropReason.SNAT_ADDRESS_MISSING;
       binding = makeBinding(packet.sourceLo, packet.sourceHi, innerPortBE, protocol, family, paired);
-      if (binding == null) return DropReason.SNAT_PORTS_EXHAUSTED;
+      if (binding == null) {
+        countExhausted(paired, protocol);
+        return DropReason.SNAT_PORTS_EXHAUSTED;
+      }
     }
     binding.sessions++;
     pool = binding.pool;
@@ -369,6 +395,7 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
   if (p != 0) free = changetype<Session>(p).nextOut;
   else {
     p = table + (<usize>(used++) << 6);
+    sessionLog.places = used;
     // The sweep passes this place as well before it comes to those that it began behind.
     if (unswept != 0) unswept++;
   }
@@ -394,6 +421,7 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
   cold.poolGeneration = <u16>address.generation;
   cold.policyGeneration = policyGeneration;
   cold.createdMs = nowMs;
+  cold.pod = countPod(packet.sourceLo, packet.sourceHi);
 
   const outer = outBucketOf(s);
   s.nextOut = load<u32>(outer);
@@ -402,6 +430,7 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
   s.nextIn = load<u32>(inner);
   store<u32>(inner, <u32>p);
   countSession(kind, 1);
+  logCreated(placeOf(s));
   made = s;
   return DropReason.NONE;
 }
@@ -491,10 +520,27 @@ function unlink(bucket: usize, s: Session, field: usize): void {
   store<u32>(link, load<u32>(changetype<usize>(s) + field));
 }
 
+/** The TCP segment in hand belongs to the session. */
+// @ts-ignore: decorator
+@inline
+export function followTcp(s: Session, outbound: bool): void {
+  const state = nextTcpState(s.tcpState, packet.tcpFlags, outbound);
+  if (state != s.tcpState) enterTcpState(s, state);
+}
+
+function enterTcpState(s: Session, state: u32): void {
+  s.tcpState = <u8>state;
+  if (state == TcpState.ESTABLISHED || isClosing(state)) logChanged(placeOf(s), state);
+}
+
 export function removeSession(s: Session, nowMs: u32): void {
+  logEnded(placeOf(s));
   unlink(outBucketOf(s), s, offsetof<Session>("nextOut"));
   unlink(inBucketOf(s), s, offsetof<Session>("nextIn"));
-  const binding = coldOf(s).binding;
+  const cold = coldOf(s);
+  releasePod(cold.pod);
+  if (s.protocol == PROTOCOL_TCP && hasPoolAddress(s)) countReleased(s.pool, PROTOCOL_TCP);
+  const binding = cold.binding;
   if (binding != 0) {
     if (s.protocol == PROTOCOL_TCP) forgetPort(changetype<Destination>(binding), bswap<u16>(s.outerPortBE));
     else releaseBinding(changetype<Binding>(binding), nowMs);
@@ -518,7 +564,9 @@ export function sweepSessions(nowMs: u32, budget: u32): void {
   for (let i: u32 = 0; i < count; i++) {
     if (sweepAt >= used) sweepAt = 0;
     const s = changetype<Session>(table + (<usize>(sweepAt++) << 6));
-    if (s.protocol != 0 && (nowMs - s.lastSeenMs > lifetime(s) || !hasPoolAddress(s))) removeSession(s, nowMs);
+    if (s.protocol == 0) continue;
+    // Signed: another writer of lastSeenMs may be a little ahead of our clock.
+    if (<i32>(nowMs - s.lastSeenMs) > <i32>lifetime(s) || !hasPoolAddress(s)) removeSession(s, nowMs);
   }
   unswept -= min(unswept, count);
 }

@@ -5,6 +5,7 @@
 import { reserve } from "./arena";
 import { sumAddress } from "./checksum";
 import { scramble } from "./hash";
+import { clearPoolUse } from "./pool-use";
 
 @unmanaged
 @final
@@ -57,6 +58,11 @@ export function initPool(): bool {
   return true;
 }
 
+/** Where the table is, for the host. */
+export function poolAddressTable(): usize {
+  return table;
+}
+
 // @ts-ignore: decorator
 @inline
 export function poolAddress(index: u32): PoolAddress {
@@ -96,6 +102,7 @@ export function addPoolAddress(
     entry.inboundSum =
       family == 4 ? sumAddress(0, inboundHi & 0xffffffff00000000) : sumAddress(inboundLo, inboundHi);
     memory.fill(entry.udpPorts, 0, BITMAP_BYTES * 2);
+    clearPoolUse(i);
     places = max(places, i + 1);
     return i;
   }

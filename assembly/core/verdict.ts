@@ -87,6 +87,10 @@ export enum DropReason {
   SNAT_PORTS_EXHAUSTED,
   /** Session table full. */
   SESSION_TABLE_FULL,
+  /** The Pod has as many sessions as it may have (`--pod-sessions`). */
+  POD_SESSIONS_EXCEEDED,
+  /** Too many Pods for their sessions to be counted, while `--pod-sessions` limits them. */
+  POD_TABLE_FULL,
   /** TCP segment from a Pod that belongs to no session and opens none. */
   TCP_NO_SESSION,
   /** From outside: belongs to no session. */

@@ -12,9 +12,28 @@ import { expireResting } from "../core/hold-down";
 import { defaultLimits, limits } from "../core/limits";
 import { initMappings, installMapping, removeMapping } from "../core/mapping";
 import { setNat64 } from "../core/nat64";
-import { endSessions, expectOrphans, initSessions, nextPolicyGeneration, sessionPlaces, sweepSessions } from "../core/session";
-import { addPoolAddress, indexPool, initPool, removePoolAddress } from "../core/snat-pool";
 import { MAX_ROUTE_MTUS, routeMtuTable, routeMtus } from "../core/path-mtu";
+import { initPods } from "../core/pod";
+import { poolUseTable } from "../core/pool-use";
+import {
+  coldTable,
+  endSessions,
+  expectOrphans,
+  initSessions,
+  nextPolicyGeneration,
+  sessionPlaces,
+  sessionTable,
+  sweepSessions,
+} from "../core/session";
+import { CHANGE_CAPACITY, changeRing, generations, sessionLog } from "../core/session-log";
+import {
+  MAX_POOL_ADDRESSES,
+  addPoolAddress,
+  indexPool,
+  initPool,
+  poolAddressTable,
+  removePoolAddress,
+} from "../core/snat-pool";
 import { DropReason } from "../core/verdict";
 import { argumentBlock, layout } from "./layout";
 import { seal } from "./coalesce";
@@ -48,6 +67,7 @@ export function init(maxSessions: u32, maxMappings: u32, key0: u64, key1: u64): 
     initSessions(maxSessions) &&
     initBindings(maxSessions) &&
     initDestinations(max(maxSessions >> 2, 64)) &&
+    initPods(max(maxSessions >> 3, 64)) &&
     reserve(0) != 0;
   if (!ok) return 0;
   layout.receiveRing = <u32>receiveRing;
@@ -74,6 +94,16 @@ export function init(maxSessions: u32, maxMappings: u32, key0: u64, key1: u64): 
   layout.routeMtuTable = <u32>routeMtuTable;
   layout.maxRouteMtus = MAX_ROUTE_MTUS;
   layout.arguments = <u32>argumentBlock;
+  layout.sessions = <u32>sessionTable();
+  layout.sessionColds = <u32>coldTable();
+  layout.generations = <u32>generations;
+  layout.maxSessions = maxSessions;
+  layout.sessionLog = <u32>changetype<usize>(sessionLog);
+  layout.changeRing = <u32>changeRing;
+  layout.changeCapacity = CHANGE_CAPACITY;
+  layout.poolAddresses = <u32>poolAddressTable();
+  layout.poolUse = <u32>poolUseTable;
+  layout.maxPoolAddresses = MAX_POOL_ADDRESSES;
   return changetype<usize>(layout);
 }
 
@@ -97,6 +127,7 @@ export function pending(): u32 {
 
 /** Ten times a second: idle sessions, packets that waited too long. */
 export function tick(nowMs: u32): void {
+  sessionLog.nowMs = nowMs;
   sweepSessions(nowMs, sessionPlaces() / TICKS_PER_SWEEP + 64);
   expireWaiting(nowMs);
   expireResting(nowMs);

@@ -27,11 +27,21 @@ export class Layout {
   maxRouteMtus: u32;
   /** 64 bytes for arguments larger than a number. */
   arguments: u32;
+  sessions: u32;
+  sessionColds: u32;
+  generations: u32;
+  maxSessions: u32;
+  sessionLog: u32;
+  changeRing: u32;
+  changeCapacity: u32;
+  poolAddresses: u32;
+  poolUse: u32;
+  maxPoolAddresses: u32;
 }
 
-const RECORD = memory.data(96, 8);
+const RECORD = memory.data(136, 8);
 const ARGUMENTS = memory.data(64, 8);
-if (offsetof<Layout>() != 96) ERROR("Layout must be 96 bytes");
+if (offsetof<Layout>() != 136) ERROR("Layout must be 136 bytes");
 
 export const layout: Layout = changetype<Layout>(RECORD);
 export const argumentBlock: usize = ARGUMENTS;

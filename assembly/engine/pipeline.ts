@@ -24,6 +24,7 @@ import {
   Session,
   findIn,
   findOut,
+  followTcp,
   isCurrent,
   isTranslated,
   made,
@@ -31,7 +32,7 @@ import {
   removeSession,
 } from "../core/session";
 import { PoolAddress, findInbound, isAutomap, poolAddress } from "../core/snat-pool";
-import { isClosing, nextTcpState, opensConnection } from "../core/tcp-state";
+import { isClosing, opensConnection } from "../core/tcp-state";
 import { target } from "../core/target";
 import { translate46 } from "../core/translate46";
 import { MAY_FRAGMENT, translate64 } from "../core/translate64";
@@ -166,7 +167,7 @@ function fromPod(): DropReason {
   }
   if (packet.hopLimit <= 2 && expires(s)) return expired();
   s.lastSeenMs = now;
-  if (packet.protocol == PROTOCOL_TCP) s.tcpState = <u8>nextTcpState(s.tcpState, packet.tcpFlags, true);
+  if (packet.protocol == PROTOCOL_TCP) followTcp(s, true);
   if (packet.protocol == PROTOCOL_UDP && !s.hairpin && joins(s)) return merged(pathOut(s));
   aimOut(s);
   turning = s.hairpin && !turned;
@@ -188,7 +189,7 @@ function fromOutside(pool: u32): DropReason {
     return toHost(poolAddress(pool));
   }
   s.lastSeenMs = now;
-  if (packet.protocol == PROTOCOL_TCP) s.tcpState = <u8>nextTcpState(s.tcpState, packet.tcpFlags, false);
+  if (packet.protocol == PROTOCOL_TCP) followTcp(s, false);
   if (packet.protocol == PROTOCOL_UDP && joins(s)) return merged(pathIn(s));
   aimIn(s);
   if (packet.protocol == PROTOCOL_UDP) offer(s);

@@ -1,3 +1,4 @@
+import type { AddressUse } from "../engine/pool-use.ts";
 import type { StoreReference } from "../mappings/open.ts";
 import type {
   DnsCounters,
@@ -5,6 +6,7 @@ import type {
   EgressStatus,
   ListedMapping,
   MappingSummary,
+  SessionPage,
   VirtualServer,
 } from "./view.ts";
 
@@ -23,6 +25,12 @@ export interface MappingsBody {
 
 export type StoreBody = StoreReference;
 
+export type SessionsBody = SessionPage;
+
+export interface SnatPoolBody {
+  readonly addresses: readonly AddressUse[];
+}
+
 export interface StatusBody extends EgressStatus {
   readonly version: string;
   readonly uptimeSeconds: number;
@@ -30,6 +38,7 @@ export interface StatusBody extends EgressStatus {
   readonly store: { readonly name: string; readonly connected: boolean; readonly problem?: string };
   readonly mappings: Pick<MappingSummary, "known" | "malformed" | "poolSize" | "poolUsed">;
   readonly sessions: number;
+  readonly maxSessions: number;
   readonly dns: DnsCounters;
 }
 

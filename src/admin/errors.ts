@@ -3,6 +3,7 @@ import type { ErrorBody } from "./api.ts";
 
 const statusOf: Partial<Record<ErrorCode, number>> = {
   EG46_ADMIN_REQUEST: 404,
+  EG46_ADMIN_BUSY: 503,
   EG46_STORE_UNAVAILABLE: 503,
 };
 

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Registry } from "prom-client";
+import type { ProtocolUse } from "../engine/pool-use.ts";
 import { version } from "../version.ts";
 import type { GatewayView } from "./view.ts";
 
@@ -52,6 +53,29 @@ const families: readonly Family[] = [
     read: (view) => view.packets().map(({ direction, bytes }) => [{ direction }, bytes]),
   },
   gauge("egress46_sessions", "Sessions that exist now", (view) => view.sessions()),
+  gauge("egress46_sessions_max", "Sessions that can exist at once (--max-sessions, all workers)", (view) =>
+    view.maxSessions(),
+  ),
+  {
+    kind: "gauge",
+    name: "egress46_snat_ports",
+    help: "Ports that a SNAT address has, of each protocol",
+    labels: ["address"],
+    read: (view) => view.snatPool().map(({ address, ports }) => [{ address }, ports]),
+  },
+  snat(
+    "gauge",
+    "in_use",
+    "TCP sessions from a SNAT address, ports taken by UDP, identifiers by ICMP",
+    "inUse",
+  ),
+  snat("counter", "allocations_total", "TCP sessions and UDP and ICMP bindings ever made", "allocated"),
+  snat(
+    "counter",
+    "exhausted_total",
+    "Sessions refused because no port of the SNAT address was free",
+    "exhausted",
+  ),
   gauge("egress46_mappings", "Mappings known to the data plane", (view) => view.mappings().known),
   gauge(
     "egress46_mappings_malformed",
@@ -105,6 +129,22 @@ const families: readonly Family[] = [
     read: () => [[{ version, node: process.version }, 1]],
   },
 ];
+
+function snat(kind: Family["kind"], name: string, help: string, field: keyof ProtocolUse): Family {
+  return {
+    ...{ kind, help },
+    name: `egress46_snat_${name}`,
+    labels: ["address", "protocol"],
+    read: (view) =>
+      view
+        .snatPool()
+        .flatMap(({ address, ...use }) =>
+          (["tcp", "udp", "icmp"] as const).map(
+            (protocol) => [{ address, protocol }, use[protocol][field]] as const,
+          ),
+        ),
+  };
+}
 
 function gauge(name: string, help: string, read: (view: GatewayView) => number): Family {
   return { kind: "gauge", name, help, read: (view) => [[{}, read(view)]] };

@@ -27,6 +27,15 @@ export const storeSchema = record(
   ["redisCert", "redisKey", "redisCa"],
 );
 
+const use = record({ inUse: count, allocated: count, exhausted: count });
+export const snatPoolSchema = listOf("addresses", {
+  address: text,
+  ports: count,
+  tcp: use,
+  udp: use,
+  icmp: use,
+});
+
 const health = record({ ok: flag, reasons: texts });
 
 export const statusSchema = record(
@@ -44,6 +53,7 @@ export const statusSchema = record(
     store: record({ name: text, connected: flag, problem: text }, ["problem"]),
     mappings: record({ known: count, malformed: count, poolSize: count, poolUsed: count }),
     sessions: count,
+    maxSessions: count,
     dns: record({ questions: count, synthesized: count, responses: countsByName, failures: countsByName }),
   },
   ["reason", "egress"],

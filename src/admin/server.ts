@@ -3,7 +3,14 @@ import { type FastifyReply, fastify } from "fastify";
 import { Eg46Error } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { version } from "../version.ts";
-import type { DropsBody, StatusBody, StoreBody, VirtualServersBody } from "./api.ts";
+import type {
+  DropsBody,
+  SessionsBody,
+  SnatPoolBody,
+  StatusBody,
+  StoreBody,
+  VirtualServersBody,
+} from "./api.ts";
 import { errorResponse } from "./errors.ts";
 import { formatListenAddress, parseListenAddress } from "./listen-address.ts";
 import { mappingStream } from "./mapping-stream.ts";
@@ -12,11 +19,14 @@ import {
   dropsSchema,
   errorSchema,
   healthySchema,
+  snatPoolSchema,
   statusSchema,
   storeSchema,
   unhealthySchema,
   virtualServersSchema,
 } from "./schemas.ts";
+import { sessionLines } from "./session-lines.ts";
+import { sessionQuery } from "./session-query.ts";
 import type { GatewayView } from "./view.ts";
 
 export interface Admin {
@@ -82,6 +92,16 @@ export async function createAdmin(
   app.get("/v1/drops", answers(dropsSchema), (): DropsBody => ({ drops: view.drops() }));
   app.get("/v1/status", answers(statusSchema), () => statusBody(view));
   app.get("/v1/store", answers(storeSchema), (): StoreBody => view.store());
+  app.get("/v1/snat-pool", answers(snatPoolSchema), (): SnatPoolBody => ({ addresses: view.snatPool() }));
+  app.get("/v1/sessions", (request): Promise<SessionsBody> => view.sessionPage(sessionQuery(request.query)));
+  app.get("/v1/sessions/stream", (request, reply) => {
+    const { pod } = sessionQuery(request.query, ["pod"]);
+    const left = new AbortController();
+    // Not the body's end: while nothing changes, it would wait for the next change.
+    reply.raw.once("close", () => left.abort());
+    const body = sessionLines(view.watchSessions(pod, left.signal));
+    return reply.type("application/x-ndjson; charset=utf-8").send(body);
+  });
   app.get("/v1/mappings", async (_request, reply) => {
     const body = await mappingStream(view.listMappings());
     body.on("error", (error) => log.error({ err: error }, "listing the mappings broke off"));
@@ -116,6 +136,7 @@ function statusBody(view: GatewayView): StatusBody {
     },
     mappings: { known, malformed, poolSize, poolUsed },
     sessions: view.sessions(),
+    maxSessions: view.maxSessions(),
     dns: view.dns(),
   };
 }

@@ -1,3 +1,5 @@
+import type { AddressUse } from "../engine/pool-use.ts";
+import type { SessionRecord } from "../engine/session-table.ts";
 import type { StoreReference } from "../mappings/open.ts";
 
 /**
@@ -14,6 +16,14 @@ export interface GatewayView {
   packets(): readonly { readonly direction: string; readonly packets: number; readonly bytes: number }[];
   /** Sessions that exist now. */
   sessions(): number;
+  /** How many there can be at once. */
+  maxSessions(): number;
+  /** Sessions that exist now, a page of them, in no order. */
+  sessionPage(query: SessionQuery): Promise<SessionPage>;
+  /** Those that exist, then what changes, until the signal. Throws EG46_ADMIN_BUSY: too many are open. */
+  watchSessions(pod: string | undefined, signal: AbortSignal): AsyncIterable<readonly SessionChange[]>;
+  /** The SNAT addresses in use. */
+  snatPool(): readonly AddressUse[];
   dns(): DnsCounters;
   mappings(): MappingSummary;
   /** How a command on this host opens the store that the gateway has. */
@@ -64,6 +74,32 @@ export interface ListedMapping {
   readonly host6: string | undefined;
   readonly raw: string;
 }
+
+export interface SessionQuery {
+  /** An inner address. */
+  readonly pod?: string | undefined;
+  readonly limit: number;
+  /** Where the page before ended. */
+  readonly after?: string | undefined;
+}
+
+export interface ListedSession extends Omit<SessionRecord, "place" | "generation"> {
+  /** Names it for as long as the gateway runs. */
+  readonly id: string;
+  readonly worker: number;
+}
+
+export interface SessionPage {
+  readonly sessions: readonly ListedSession[];
+  /** `after` of the next page; absent on the last one. */
+  readonly next?: string | undefined;
+}
+
+export type SessionChange =
+  | { readonly change: "present" | "created" | "changed"; readonly session: ListedSession }
+  | { readonly change: "ended"; readonly id: string }
+  /** Changes were missed; those that matter still follow. */
+  | { readonly change: "gap"; readonly worker: number };
 
 export interface EgressStatus {
   /** waiting: a CR is there, but something that it names is not; invalid: the last good configuration is in force. */

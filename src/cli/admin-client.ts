@@ -101,7 +101,7 @@ function get(address: string, path: string): Promise<{ status: number; text: str
   });
 }
 
-function parseJson(text: string): unknown {
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
@@ -109,7 +109,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-function isErrorBody(body: unknown): body is ErrorBody & { code: ErrorCode } {
+export function isErrorBody(body: unknown): body is ErrorBody & { code: ErrorCode } {
   if (typeof body !== "object" || body === null) return false;
   const { code, message } = body as Partial<ErrorBody>;
   return typeof code === "string" && Object.hasOwn(errorCatalog, code) && typeof message === "string";

@@ -1,13 +1,21 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { formatCidr, parseCidr } from "../addresses.ts";
 import { defaultAdmin, parseListenAddress } from "../admin/listen-address.ts";
+import { checkSizes } from "../engine/options.ts";
 import { Eg46Error } from "../errors.ts";
 import { createLogger, type LogLevel, logLevels } from "../log.ts";
 import { defaultStore } from "../mappings/default-store.ts";
 import { checkStore } from "../mappings/open.ts";
 import { runNetd } from "../netd/main.ts";
+import {
+  addSessionOptions,
+  engineOptions,
+  type SessionFlags,
+  sessionHelp,
+  shortTimes,
+} from "./session-options.ts";
 
-interface RunFlags {
+interface RunFlags extends SessionFlags {
   readonly file: string[];
   readonly internal?: string[];
   readonly internalNet?: string[];
@@ -39,7 +47,7 @@ and DNS are handled by a process without privileges. After a stop or crash Pods'
 start; --cleanup opens the host again at the stop. Sysctls that were set (each is logged) stay in either case.`;
 
 export function registerRun(program: Command): void {
-  program
+  const command = program
     .command("run")
     .description("be the egress gateway of this network namespace")
     .requiredOption(
@@ -62,7 +70,8 @@ export function registerRun(program: Command): void {
     .option("--redis-cert <file>", "client certificate for rediss:")
     .option("--redis-key <file>", "its private key")
     .option("--redis-ca <file>", "certificate authority of the Redis server")
-    .option("--workers <n>", "packet workers, a TUN device each", parseWorkers, 1)
+    .option("--workers <n>", "packet workers, a TUN device each", parseWorkers, 1);
+  addSessionOptions(command)
     .option("--admin <host:port>", "where API, health and metrics are served", parseAdmin, defaultAdmin)
     .addOption(
       new Option("--log-level <level>", "what to log on standard error").choices(logLevels).default("info"),
@@ -71,10 +80,14 @@ export function registerRun(program: Command): void {
       "--cleanup",
       "remove rules, routes, devices and the guard at a stop: Pods' traffic is no longer refused",
     )
-    .addHelpText("after", help)
+    .addHelpText("after", sessionHelp + help)
     .action(async (flags: RunFlags) => {
       const { redisCert, redisKey, redisCa, store = defaultStore() } = flags;
       checkStore({ spec: store, redisCert, redisKey, redisCa });
+      const engine = engineOptions(flags);
+      await checkSizes(engine.sizes);
+      const log = createLogger(flags.logLevel);
+      for (const warning of shortTimes(flags)) log.warn(warning);
       const code = await runNetd(
         {
           topology: {
@@ -87,11 +100,12 @@ export function registerRun(program: Command): void {
             files: flags.file,
             ...{ store, redisCert, redisKey, redisCa },
             workers: flags.workers,
+            engine,
             admin: flags.admin,
             logLevel: flags.logLevel,
           },
         },
-        createLogger(flags.logLevel),
+        log,
       );
       process.exit(code);
     });

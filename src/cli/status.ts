@@ -1,7 +1,8 @@
 import type { Command } from "commander";
-import type { StatusBody } from "../admin/api.ts";
+import type { SnatPoolBody, StatusBody } from "../admin/api.ts";
 import { askGateway, gatewayAddresses, withAdminOption } from "./admin-client.ts";
 import { outputOption, print, printJson } from "./output.ts";
+import { formatTable } from "./table.ts";
 
 const stateMeaning: Readonly<Record<StatusBody["state"], string>> = {
   active: "active: Pods' traffic leaves from the chosen addresses",
@@ -36,7 +37,7 @@ export function formatStatus(status: StatusBody): string {
       "DNS46 pool",
       mappings.poolSize === 0 ? [] : [`${mappings.poolUsed} of ${mappings.poolSize} addresses used`],
     ],
-    ["sessions", [String(status.sessions)]],
+    ["sessions", [`${status.sessions}, room for ${status.maxSessions}`]],
     ["DNS", [`${dns.questions} questions, ${dns.synthesized} answers with an A record made from AAAA`]],
   ];
   return aspects
@@ -68,10 +69,40 @@ export function registerStatus(program: Command): void {
   const command = program
     .command("status")
     .description("show what the gateway of this network namespace is doing")
+    .option("--pool", "the SNAT addresses, too: how they are used, and how often no port was free", false)
     .addOption(outputOption());
-  withAdminOption(command).action(async (options: { output: string; admin?: string }) => {
-    const status = await askGateway<StatusBody>("/v1/status", await gatewayAddresses(options.admin));
-    if (options.output === "json") printJson(status);
-    else print(formatStatus(status));
+  withAdminOption(command).action(async (options: { pool: boolean; output: string; admin?: string }) => {
+    const addresses = await gatewayAddresses(options.admin);
+    const status = await askGateway<StatusBody>("/v1/status", addresses);
+    const pool = options.pool ? await askGateway<SnatPoolBody>("/v1/snat-pool", addresses) : undefined;
+    if (options.output === "json") return printJson(pool ? { ...status, snatPool: pool.addresses } : status);
+    print(formatStatus(status));
+    if (pool !== undefined) print(`\n${formatPool(pool.addresses)}`);
   });
+}
+
+/** TCP sessions share ports; a binding of UDP or ICMP has one alone, so there the percentage tells what is left. */
+export function formatPool(addresses: SnatPoolBody["addresses"]): string {
+  if (addresses.length === 0) return "No SNAT address is in use.";
+  const part = (used: number, ports: number) => `${used} (${Math.round((used / ports) * 100)} %)`;
+  return formatTable(
+    [
+      { title: "SNAT address", align: "left" },
+      { title: "ports", align: "right" },
+      { title: "TCP sessions", align: "right" },
+      { title: "UDP ports", align: "right" },
+      { title: "ICMP ids", align: "right" },
+      { title: "allocated", align: "right" },
+      { title: "exhausted", align: "right" },
+    ],
+    addresses.map(({ address, ports, tcp, udp, icmp }) => [
+      address,
+      String(ports),
+      String(tcp.inUse),
+      part(udp.inUse, ports),
+      part(icmp.inUse, ports),
+      String(tcp.allocated + udp.allocated + icmp.allocated),
+      String(tcp.exhausted + udp.exhausted + icmp.exhausted),
+    ]),
+  );
 }

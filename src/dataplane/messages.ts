@@ -1,4 +1,5 @@
-import type { EngineLayout, EngineSizes } from "../engine/engine.ts";
+import type { EngineLayout } from "../engine/engine.ts";
+import type { EngineOptions } from "../engine/options.ts";
 import type { EngineSettings } from "../engine/settings.ts";
 
 /** Main thread → worker. A message with an `id` is answered by `done`. */
@@ -28,5 +29,5 @@ export interface WorkerStart {
    */
   readonly signal: Int32Array;
   readonly port: import("node:worker_threads").MessagePort;
-  readonly sizes: EngineSizes;
+  readonly options: EngineOptions;
 }

@@ -1,6 +1,7 @@
 /** A data-plane worker: one thread, one TUN, one engine. It shares nothing with other workers. */
 import { receiveMessageOnPort, workerData } from "node:worker_threads";
 import { createEngine, wireOrder } from "../engine/engine.ts";
+import { applyLimits } from "../engine/options.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
 import { createPump } from "./pump.ts";
 import { addressOf, POLLIN, poll, read } from "./syscalls.ts";
@@ -9,8 +10,9 @@ import { tunDevice } from "./tun-device.ts";
 /** How often idle sessions and waiting packets are looked at. */
 const TICK_MS = 100;
 
-const { tun, wake, signal, port, sizes } = workerData as WorkerStart;
-const engine = await createEngine(sizes);
+const { tun, wake, signal, port, options } = workerData as WorkerStart;
+const engine = await createEngine(options.sizes);
+applyLimits({ buffer: engine.bytes.buffer, layout: engine.layout }, options.limits);
 const { exports, bytes } = engine;
 const send = (message: FromWorker) => port.postMessage(message);
 const pump = createPump(engine, tunDevice(tun, bytes), {

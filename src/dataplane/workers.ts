@@ -1,7 +1,8 @@
 import { MessageChannel, Worker } from "node:worker_threads";
 import { addCounters, type EngineCounters, readCounters } from "../engine/counters.ts";
-import { defaultSizes, type EngineLayout } from "../engine/engine.ts";
 import type { MappingSink } from "../engine/mapping-sink.ts";
+import type { EngineMemory } from "../engine/memory.ts";
+import type { EngineOptions } from "../engine/options.ts";
 import type { EngineSettings } from "../engine/settings.ts";
 import { Eg46Error } from "../errors.ts";
 import { createLiveness } from "../liveness.ts";
@@ -23,13 +24,15 @@ export interface Workers extends MappingSink {
   unknown(nat4: number, timeout: boolean): void;
   /** Sum over the workers, as of now. */
   counters(): EngineCounters;
+  /** Of each worker's engine, for readers that don't stop it. */
+  readonly memories: readonly EngineMemory[];
   stop(): Promise<void>;
 }
 
 interface Running {
   post(message: ToWorker): void;
   request(message: (id: number) => ToWorker): Promise<void>;
-  counters(): EngineCounters;
+  readonly memory: EngineMemory;
   stop(): Promise<void>;
 }
 
@@ -40,8 +43,13 @@ const EFD_NONBLOCK = 0o4000;
 const EFD_CLOEXEC = 0o2000000;
 
 /** One worker thread a TUN descriptor. */
-export async function startWorkers(tuns: readonly number[], events: WorkerEvents): Promise<Workers> {
-  const workers = await Promise.all(tuns.map((tun) => startWorker(tun, events)));
+export async function startWorkers(
+  tuns: readonly number[],
+  options: EngineOptions,
+  events: WorkerEvents,
+): Promise<Workers> {
+  const workers = await Promise.all(tuns.map((tun) => startWorker(tun, options, events)));
+  const memories = workers.map(({ memory }) => memory);
   const everywhere = async (message: (id: number) => ToWorker) => {
     await Promise.all(workers.map((worker) => worker.request(message)));
   };
@@ -59,20 +67,21 @@ export async function startWorkers(tuns: readonly number[], events: WorkerEvents
     unknown(nat4, timeout) {
       for (const worker of workers) worker.post({ type: "unknown", nat4, timeout });
     },
-    counters: () => addCounters(workers.map((worker) => worker.counters())),
+    counters: () => addCounters(memories.map(({ buffer, layout }) => readCounters(buffer, layout))),
+    memories,
     async stop() {
       await Promise.all(workers.map((worker) => worker.stop()));
     },
   };
 }
 
-async function startWorker(tun: number, events: WorkerEvents): Promise<Running> {
+async function startWorker(tun: number, options: EngineOptions, events: WorkerEvents): Promise<Running> {
   const wake = checked("eventfd", eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   const one = new Uint8Array(new BigUint64Array([1n]).buffer);
   const oneAddress = addressOf(one);
   const signal = new Int32Array(new SharedArrayBuffer(8));
   const { port1, port2 } = new MessageChannel();
-  const start: WorkerStart = { tun, wake, signal, port: port2, sizes: defaultSizes };
+  const start: WorkerStart = { tun, wake, signal, port: port2, options };
   const thread = new Worker(new URL("./worker.js", import.meta.url), {
     workerData: start,
     transferList: [port2],
@@ -82,7 +91,6 @@ async function startWorker(tun: number, events: WorkerEvents): Promise<Running> 
   const requests = new Map<number, { resolve(): void; reject(error: Error): void }>();
   let nextId = 1;
   let stopping = false;
-  let memory: { buffer: ArrayBufferLike; layout: EngineLayout } | undefined;
 
   function post(message: ToWorker): void {
     port1.postMessage(message);
@@ -98,12 +106,11 @@ async function startWorker(tun: number, events: WorkerEvents): Promise<Running> 
     });
   }
 
-  const started = new Promise<void>((resolve, reject) => {
+  const started = new Promise<EngineMemory>((resolve, reject) => {
     port1.on("message", (message: FromWorker) => {
       switch (message.type) {
         case "started":
-          memory = { buffer: message.memory.buffer, layout: message.layout };
-          return resolve();
+          return resolve({ buffer: message.memory.buffer, layout: message.layout });
         case "done": {
           const waiting = requests.get(message.id);
           requests.delete(message.id);
@@ -130,7 +137,7 @@ async function startWorker(tun: number, events: WorkerEvents): Promise<Running> 
     );
     thread.once("exit", () => failed(new Eg46Error("EG46_ENGINE", "a worker ended by itself")));
   });
-  await started;
+  const memory = await started;
 
   const liveness = createLiveness(patience);
   let turns = 0;
@@ -145,7 +152,7 @@ async function startWorker(tun: number, events: WorkerEvents): Promise<Running> 
   return {
     post,
     request,
-    counters: () => readCounters(memory!.buffer, memory!.layout),
+    memory,
     async stop() {
       stopping = true;
       clearInterval(watch);

@@ -38,12 +38,14 @@ export const DropReason = {
   SNAT_ADDRESS_MISSING: 34,
   SNAT_PORTS_EXHAUSTED: 35,
   SESSION_TABLE_FULL: 36,
-  TCP_NO_SESSION: 37,
-  INBOUND_NO_SESSION: 38,
-  HOP_LIMIT_EXPIRED: 39,
-  PACKET_TOO_BIG: 40,
-  OUTPUT_FULL: 41,
-  DEVICE_REFUSED: 42,
+  POD_SESSIONS_EXCEEDED: 37,
+  POD_TABLE_FULL: 38,
+  TCP_NO_SESSION: 39,
+  INBOUND_NO_SESSION: 40,
+  HOP_LIMIT_EXPIRED: 41,
+  PACKET_TOO_BIG: 42,
+  OUTPUT_FULL: 43,
+  DEVICE_REFUSED: 44,
 } as const;
 
 /** Every DropReason with its description, in the order of the codes. */
@@ -85,12 +87,14 @@ export const dropReasons: readonly { readonly name: string; readonly code: numbe
   { name: "SNAT_ADDRESS_MISSING", code: 34, description: "No SNAT address of the family that the packet needs." },
   { name: "SNAT_PORTS_EXHAUSTED", code: 35, description: "Every port of the Pod's SNAT address is in use." },
   { name: "SESSION_TABLE_FULL", code: 36, description: "Session table full." },
-  { name: "TCP_NO_SESSION", code: 37, description: "TCP segment from a Pod that belongs to no session and opens none." },
-  { name: "INBOUND_NO_SESSION", code: 38, description: "From outside: belongs to no session." },
-  { name: "HOP_LIMIT_EXPIRED", code: 39, description: "TTL or hop limit used up; the sender gets Time Exceeded." },
-  { name: "PACKET_TOO_BIG", code: 40, description: "Larger than the next link; the sender gets Fragmentation Needed or Packet Too Big." },
-  { name: "OUTPUT_FULL", code: 41, description: "More output than the ring holds in one batch." },
-  { name: "DEVICE_REFUSED", code: 42, description: "The device would not take the packet. Counted by the host." },
+  { name: "POD_SESSIONS_EXCEEDED", code: 37, description: "The Pod has as many sessions as it may have (`--pod-sessions`)." },
+  { name: "POD_TABLE_FULL", code: 38, description: "Too many Pods for their sessions to be counted, while `--pod-sessions` limits them." },
+  { name: "TCP_NO_SESSION", code: 39, description: "TCP segment from a Pod that belongs to no session and opens none." },
+  { name: "INBOUND_NO_SESSION", code: 40, description: "From outside: belongs to no session." },
+  { name: "HOP_LIMIT_EXPIRED", code: 41, description: "TTL or hop limit used up; the sender gets Time Exceeded." },
+  { name: "PACKET_TOO_BIG", code: 42, description: "Larger than the next link; the sender gets Fragmentation Needed or Packet Too Big." },
+  { name: "OUTPUT_FULL", code: 43, description: "More output than the ring holds in one batch." },
+  { name: "DEVICE_REFUSED", code: 44, description: "The device would not take the packet. Counted by the host." },
 ];
 
 export const Verdict = {
@@ -150,6 +154,51 @@ export const paths: readonly { readonly name: string; readonly code: number; rea
   { name: "IN_46", code: 10, description: "" },
 ];
 
+export const TcpState = {
+  INIT: 0,
+  ESTABLISHED: 1,
+  INNER_FIN: 2,
+  OUTER_FIN: 3,
+  BOTH_FIN: 4,
+  TRANS: 5,
+} as const;
+
+/** Every TcpState with its description, in the order of the codes. */
+export const tcpStates: readonly { readonly name: string; readonly code: number; readonly description: string }[] = [
+  { name: "INIT", code: 0, description: "SYN from inside, no answer yet." },
+  { name: "ESTABLISHED", code: 1, description: "" },
+  { name: "INNER_FIN", code: 2, description: "FIN from inside seen." },
+  { name: "OUTER_FIN", code: 3, description: "FIN from outside seen." },
+  { name: "BOTH_FIN", code: 4, description: "" },
+  { name: "TRANS", code: 5, description: "RST seen: short life, but a packet without RST brings it back (RFC 6146 §3.5.2.2)." },
+];
+
+export const Change = {
+  CREATED: 1,
+  CHANGED: 2,
+  ENDED: 3,
+} as const;
+
+/** Every Change with its description, in the order of the codes. */
+export const changes: readonly { readonly name: string; readonly code: number; readonly description: string }[] = [
+  { name: "CREATED", code: 1, description: "A session has the place." },
+  { name: "CHANGED", code: 2, description: "A TCP session is established, or has begun to end." },
+  { name: "ENDED", code: 3, description: "The session of that generation is over." },
+];
+
+export const PoolProtocol = {
+  TCP: 0,
+  UDP: 1,
+  ICMP: 2,
+} as const;
+
+/** Every PoolProtocol with its description, in the order of the codes. */
+export const poolProtocols: readonly { readonly name: string; readonly code: number; readonly description: string }[] = [
+  { name: "TCP", code: 0, description: "" },
+  { name: "UDP", code: 1, description: "" },
+  { name: "ICMP", code: 2, description: "" },
+];
+
 /** Byte offsets of the fields of Descriptor (assembly/engine/slots.ts). */
 export const descriptorOffsets = {
   address: 0,
@@ -186,7 +235,17 @@ export const layoutOffsets = {
   routeMtuTable: 84,
   maxRouteMtus: 88,
   arguments: 92,
-  sizeof: 96,
+  sessions: 96,
+  sessionColds: 100,
+  generations: 104,
+  maxSessions: 108,
+  sessionLog: 112,
+  changeRing: 116,
+  changeCapacity: 120,
+  poolAddresses: 124,
+  poolUse: 128,
+  maxPoolAddresses: 132,
+  sizeof: 136,
 } as const;
 
 /** Byte offsets of the fields of Limits (assembly/core/limits.ts). */
@@ -203,7 +262,8 @@ export const limitsOffsets = {
   lowestMtu6: 36,
   holdDownMs: 40,
   coalesceUdp: 44,
-  sizeof: 48,
+  podSessions: 48,
+  sizeof: 52,
 } as const;
 
 /** Byte offsets of the fields of Policy (assembly/engine/policy.ts). */
@@ -289,5 +349,81 @@ export const routeMtusOffsets = {
   sizeof: 8,
 } as const;
 
+/** Byte offsets of the fields of Session (assembly/core/session.ts). */
+export const sessionOffsets = {
+  innerLo: 0,
+  innerHi: 8,
+  remoteLo: 16,
+  remoteHi: 24,
+  seen4BE: 32,
+  innerPortBE: 36,
+  remotePortBE: 38,
+  outerPortBE: 40,
+  pool: 42,
+  protocol: 44,
+  kind: 45,
+  tcpState: 46,
+  hairpin: 47,
+  lastSeenMs: 48,
+  deltaOut: 52,
+  deltaIn: 54,
+  nextOut: 56,
+  nextIn: 60,
+  sizeof: 64,
+} as const;
+
+/** Byte offsets of the fields of SessionCold (assembly/core/session.ts). */
+export const sessionColdOffsets = {
+  binding: 0,
+  poolGeneration: 4,
+  policyGeneration: 6,
+  createdMs: 8,
+  pod: 12,
+  sizeof: 16,
+} as const;
+
+/** Byte offsets of the fields of SessionLog (assembly/core/session-log.ts). */
+export const sessionLogOffsets = {
+  written: 0,
+  places: 4,
+  nowMs: 8,
+  sizeof: 16,
+} as const;
+
+/** Byte offsets of the fields of ChangeRecord (assembly/core/session-log.ts). */
+export const changeRecordOffsets = {
+  sequence: 0,
+  place: 4,
+  generation: 8,
+  change: 12,
+  state: 14,
+  sizeof: 16,
+} as const;
+
+/** Byte offsets of the fields of PoolAddress (assembly/core/snat-pool.ts). */
+export const poolAddressOffsets = {
+  lo: 0,
+  hi: 8,
+  inboundLo: 16,
+  inboundHi: 24,
+  firstPort: 32,
+  lastPort: 36,
+  family: 40,
+  generation: 44,
+  sum: 48,
+  inboundSum: 52,
+  udpPorts: 56,
+  icmpIds: 60,
+  sizeof: 64,
+} as const;
+
+/** Byte offsets of the fields of PoolUse (assembly/core/pool-use.ts). */
+export const poolUseOffsets = {
+  inUse: 0,
+  allocated: 8,
+  exhausted: 16,
+  sizeof: 24,
+} as const;
+
 /** Equal to the engine's global of the same name, or the two are of different builds. */
-export const layoutHash = -1921968455;
+export const layoutHash = -614909692;

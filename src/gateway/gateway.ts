@@ -64,6 +64,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   netd.phase("starting the packet workers");
   const workers = await startWorkers(
     facts.tuns.map(({ fd }) => fd),
+    options.engine,
     {
       dns: (question, reply) => frontend.question(question, reply),
       ask: (nat4) => void ask(nat4),

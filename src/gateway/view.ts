@@ -3,10 +3,12 @@ import type { EgressConfig } from "../config/resolve.ts";
 import type { Workers } from "../dataplane/workers.ts";
 import type { DnsProxy } from "../dns/proxy.ts";
 import { DropReason, dropReasons, paths, VirtualServer } from "../engine/layout.gen.ts";
+import { addPoolUse, readPoolUse } from "../engine/pool-use.ts";
 import { decodeValue } from "../mappings/codec.ts";
 import type { Mappings } from "../mappings/mappings.ts";
 import type { StoreReference } from "../mappings/open.ts";
 import type { MappingStore } from "../mappings/store.ts";
+import { createSessions } from "./sessions.ts";
 
 export interface ViewParts {
   readonly workers: Workers;
@@ -30,6 +32,7 @@ export function createView({
   status,
   egress,
 }: ViewParts): GatewayView {
+  const sessions = createSessions(workers.memories);
   return {
     health,
     status,
@@ -65,6 +68,10 @@ export function createView({
         bytes: bytes[code] ?? 0,
       }));
     },
+    maxSessions: () => sessions.max(),
+    sessionPage: sessions.page,
+    watchSessions: sessions.watch,
+    snatPool: () => addPoolUse(workers.memories.map(readPoolUse)),
     sessions: () => workers.counters().alive.reduce((sum, count) => sum + count, 0),
     dns: () => dns.stats(),
     mappings: () => mappings.status(),

@@ -1,4 +1,5 @@
 import type { Snapshot } from "../config/observe.ts";
+import type { EngineOptions } from "../engine/options.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Certificates } from "../mappings/certificates.ts";
 
@@ -136,6 +137,8 @@ export interface GatewayOptions {
   readonly redisKey?: string | undefined;
   readonly redisCa?: string | undefined;
   readonly workers: number;
+  /** Of each worker. */
+  readonly engine: EngineOptions;
   readonly admin: string;
   readonly logLevel: string;
 }

@@ -72,6 +72,35 @@ ttl-expired        2 The packet's hop limit ran out here
   },
   { command: "egress46", args: ["drops", "-o", "json", "--admin", "ADMIN"], status: 0, stdout: /^\{\n {2}"drops": \[\n {4}\{\n {6}"reason": "bad-checksum"/ },
   { command: "egress46", args: ["status", "--admin", "ADMIN"], status: 0, stdout: /^gateway {5}egress46 \d[\s\S]*\nhealth {6}ok\negress {6}a\/egress\n[\s\S]*\nDNS46 pool {2}5 of 254/ },
+  {
+    command: "egress46", args: ["status", "--pool", "--admin", "ADMIN"], status: 0,
+    stdout: /\n\nSNAT address {2}ports TCP sessions +UDP ports +ICMP ids +allocated +exhausted\n[- ]+\n2001:db8:5::9 64512 +3 +32256 \(50 %\) +0 \(0 %\) +40037 +3\n$/,
+  },
+  { command: "egress46", args: ["status", "--pool", "-o", "json", "--admin", "ADMIN"], status: 0, stdout: /"snatPool": \[\n {4}\{\n {6}"address": "2001:db8:5::9"/ },
+  {
+    command: "egress46", args: ["sessions", "--admin", "ADMIN"], status: 0,
+    stdout:
+`protocol Pod           destination    SNAT                  remote host          state             age idle
+-------- ------------- -------------- --------------------- -------------------- ----------- --------- ----
+tcp      10.1.2.3:4000 10.244.50.7:80 [2001:db8:5::9]:23456 [2001:db8:46::80]:80 established 1 min 5 s  1 s
+`,
+  },
+  { command: "egress46", args: ["sessions", "ls", "--pod", "10.1.2.3", "--limit", "1", "-o", "json", "--admin", "ADMIN"], status: 0, stdout: /^\{\n {2}"sessions": \[\n {4}\{\n {6}"id": "0-4-3"[\s\S]*"more": false\n\}\n$/ },
+  { command: "egress46", args: ["sessions", "ls", "--pod", "me"], status: 2, stdout: "", stderr: /argument 'me' is invalid. It must be the address of a Pod/ },
+  { command: "egress46", args: ["sessions", "ls", "--limit", "-1"], status: 2, stdout: "", stderr: /It must be a number, 0 or more/ },
+  { command: "egress46", args: ["sessions", "--admin", "127.0.0.1:1"], status: 1, stdout: "", stderr: /EG46_ADMIN_UNREACHABLE/ },
+  { command: "egress46", args: ["sessions", "watch", "--admin", "127.0.0.1:1"], status: 1, stdout: "", stderr: /EG46_ADMIN_UNREACHABLE/ },
+  {
+    command: "egress46", args: ["sessions", "watch", "--admin", "ADMIN"], status: 1, stderr: /EG46_ADMIN_UNREACHABLE: .*the gateway has gone away/,
+    stdout:
+`created  tcp  10.1.2.3:4000 to 10.244.50.7:80 as [2001:db8:5::9]:23456 to [2001:db8:46::80]:80 init
+changed  tcp  10.1.2.3:4000 to 10.244.50.7:80 as [2001:db8:5::9]:23456 to [2001:db8:46::80]:80 established
+gap      changes came faster than they could be read
+ended    tcp  10.1.2.3:4000 to 10.244.50.7:80 as [2001:db8:5::9]:23456 to [2001:db8:46::80]:80 after 1 min 5 s
+`,
+  },
+  { command: "egress46", args: ["sessions", "watch", "--limit", "1", "--admin", "ADMIN"], status: 0, stdout: /^created .* init\n$/, stderr: "" },
+  { command: "egress46", args: ["sessions", "watch", "--limit", "2", "-o", "json", "--admin", "ADMIN"], status: 0, stdout: /^\{"change":"present",.*\}\n\{"change":"created",.*\}\n$/ },
   { command: "egress46", args: ["status", "-o", "json", "--admin", "ADMIN"], status: 0, stdout: /"state": "active"/ },
 ];
 

@@ -1,4 +1,21 @@
-import type { GatewayView } from "../../../src/admin/view.ts";
+import type { GatewayView, ListedSession } from "../../../src/admin/view.ts";
+
+export const sampleSession: ListedSession = {
+  id: "0-4-3",
+  worker: 0,
+  protocol: "tcp",
+  kind: "EGRESS_IPV4_NAT46",
+  pod: "10.1.2.3",
+  podPort: 4000,
+  destination: "10.244.50.7",
+  snat: "2001:db8:5::9",
+  snatPort: 23456,
+  remote: "2001:db8:46::80",
+  remotePort: 80,
+  state: "ESTABLISHED",
+  ageMs: 65_000,
+  idleMs: 1_500,
+};
 
 /** A view with a value of every kind; each test replaces what it is about. */
 export function sampleView(replaced: Partial<GatewayView> = {}): GatewayView {
@@ -18,6 +35,26 @@ export function sampleView(replaced: Partial<GatewayView> = {}): GatewayView {
       { direction: "in", packets: 3, bytes: 300 },
     ],
     sessions: () => 4,
+    maxSessions: () => 1000,
+    sessionPage: async () => ({ sessions: [sampleSession] }),
+    async *watchSessions() {
+      yield [{ change: "present", session: sampleSession }];
+      yield [
+        { change: "created", session: { ...sampleSession, id: "0-5-1", state: "INIT" } },
+        { change: "changed", session: { ...sampleSession, id: "0-5-1" } },
+        { change: "gap", worker: 0 },
+        { change: "ended", id: sampleSession.id },
+      ];
+    },
+    snatPool: () => [
+      {
+        address: "2001:db8:5::9",
+        ports: 64_512,
+        tcp: { inUse: 3, allocated: 30, exhausted: 0 },
+        udp: { inUse: 32_256, allocated: 40_000, exhausted: 2 },
+        icmp: { inUse: 0, allocated: 7, exhausted: 1 },
+      },
+    ],
     dns: () => ({
       questions: 12,
       responses: { NOERROR: 10, NXDOMAIN: 2 },

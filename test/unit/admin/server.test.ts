@@ -7,7 +7,7 @@ import type { GatewayView, ListedMapping } from "../../../src/admin/view.ts";
 import { Eg46Error, errorCatalog } from "../../../src/errors.ts";
 import { createLogger } from "../../../src/log.ts";
 import { version } from "../../../src/version.ts";
-import { sampleView } from "./sample-view.ts";
+import { sampleSession, sampleView } from "./sample-view.ts";
 
 const log = createLogger("silent");
 
@@ -63,6 +63,70 @@ const responses: readonly { name: string; path: string; view?: Partial<GatewayVi
       remedy: errorCatalog.EG46_STORE_UNAVAILABLE.remedy,
     },
   },
+  { name: "SNAT pool", path: "/v1/snat-pool", status: 200, body: { addresses: sampleView().snatPool() } },
+  { name: "sessions", path: "/v1/sessions", status: 200, body: { sessions: [sampleSession] } },
+  {
+    name: "sessions, what is asked for reaches the view", path: "/v1/sessions?limit=7&pod=fd00::1&after=1-20", status: 200,
+    view: { sessionPage: async (query) => ({ sessions: [], next: JSON.stringify(query) }) },
+    body: { sessions: [], next: '{"limit":7,"pod":"fd00::1","after":"1-20"}' },
+  },
+  {
+    name: "sessions, limit=0", path: "/v1/sessions?limit=0", status: 400,
+    body: {
+      code: "EG46_ADMIN_REQUEST", message: "limit='0': expected a number from 1 to 1000",
+      remedy: errorCatalog.EG46_ADMIN_REQUEST.remedy,
+    },
+  },
+  {
+    name: "sessions, limit=1001", path: "/v1/sessions?limit=1001", status: 400,
+    body: {
+      code: "EG46_ADMIN_REQUEST", message: "limit='1001': expected a number from 1 to 1000",
+      remedy: errorCatalog.EG46_ADMIN_REQUEST.remedy,
+    },
+  },
+  {
+    name: "sessions, limit=1&limit=2", path: "/v1/sessions?limit=1&limit=2", status: 400,
+    body: {
+      code: "EG46_ADMIN_REQUEST", message: "limit='1,2': expected a number from 1 to 1000",
+      remedy: errorCatalog.EG46_ADMIN_REQUEST.remedy,
+    },
+  },
+  {
+    name: "sessions, pod=me", path: "/v1/sessions?pod=me", status: 400,
+    body: {
+      code: "EG46_ADMIN_REQUEST", message: "pod='me': expected an address",
+      remedy: errorCatalog.EG46_ADMIN_REQUEST.remedy,
+    },
+  },
+  {
+    name: "sessions, after=x", path: "/v1/sessions?after=x", status: 400,
+    body: {
+      code: "EG46_ADMIN_REQUEST", message: "after='x': expected the `next` of the page before",
+      remedy: errorCatalog.EG46_ADMIN_REQUEST.remedy,
+    },
+  },
+  {
+    name: "sessions, Pod=10.1.2.3", path: "/v1/sessions?Pod=10.1.2.3", status: 400,
+    body: {
+      code: "EG46_ADMIN_REQUEST", message: "there is no parameter 'Pod'; there are: pod, limit, after",
+      remedy: errorCatalog.EG46_ADMIN_REQUEST.remedy,
+    },
+  },
+  {
+    name: "sessions, limit=5", path: "/v1/sessions/stream?limit=5", status: 400,
+    body: {
+      code: "EG46_ADMIN_REQUEST", message: "there is no parameter 'limit'; there are: pod",
+      remedy: errorCatalog.EG46_ADMIN_REQUEST.remedy,
+    },
+  },
+  {
+    name: "sessions, too many readers", path: "/v1/sessions/stream", status: 503,
+    view: { watchSessions: () => { throw new Eg46Error("EG46_ADMIN_BUSY", "4 readers follow the sessions already"); } },
+    body: {
+      code: "EG46_ADMIN_BUSY", message: "4 readers follow the sessions already",
+      remedy: errorCatalog.EG46_ADMIN_BUSY.remedy,
+    },
+  },
   {
     name: "unknown path", path: "/v1/nothing", status: 404,
     body: {
@@ -106,9 +170,32 @@ test("admin: status tells state, store, uptime and version", () =>
       store: { name: "lmdb:/var/lib/egress46", connected: true },
       mappings: { known: 6, malformed: 1, poolSize: 254, poolUsed: 5 },
       sessions: 4,
+      maxSessions: 1000,
       dns: sampleView().dns(),
     });
   }));
+
+test("admin: the stream of sessions is an object a line, and a reader that leaves ends it", async () => {
+  let left = false;
+  const view = sampleView({
+    async *watchSessions(pod, signal) {
+      yield [{ change: "created", session: { ...sampleSession, pod: pod ?? "" } }];
+      // Nothing happens any more: only the signal tells that nobody listens.
+      await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+      left = true;
+    },
+  });
+  await withAdmin(view, async (url) => {
+    const response = await fetch(`${url}/v1/sessions/stream?pod=10.9.9.9`);
+    assert.equal(response.headers.get("content-type"), "application/x-ndjson; charset=utf-8");
+    const reader = response.body!.getReader();
+    const { value } = await reader.read();
+    const line = { change: "created", session: { ...sampleSession, pod: "10.9.9.9" } };
+    assert.equal(Buffer.from(value!).toString(), `${JSON.stringify(line)}\n`);
+    await reader.cancel();
+    while (!left) await new Promise((resolve) => setTimeout(resolve, 10));
+  });
+});
 
 test("admin: 50,000 mappings arrive whole, and a reader that leaves early ends the listing", async () => {
   let ended = 0;

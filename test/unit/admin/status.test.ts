@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatDrops, sortDrops } from "../../../src/cli/drops.ts";
-import { formatStatus, formatUptime } from "../../../src/cli/status.ts";
+import { formatPool, formatStatus, formatUptime } from "../../../src/cli/status.ts";
 import { sampleView } from "./sample-view.ts";
 
 const uptimes = [
@@ -24,6 +24,7 @@ const base = {
   store: { name: "lmdb:/x", connected: true },
   mappings: { known: 6, malformed: 1, poolSize: 254, poolUsed: 5 },
   sessions: 4,
+  maxSessions: 1000,
   dns: sampleView().dns(),
 };
 
@@ -38,7 +39,7 @@ notes       F5SPKEgress b/other is ignored: a/egress is older
 store       lmdb:/x, connected
 mappings    6 known, 1 malformed
 DNS46 pool  5 of 254 addresses used
-sessions    4
+sessions    4, room for 1000
 DNS         12 questions, 6 answers with an A record made from AAAA`,
   );
 });
@@ -67,10 +68,12 @@ problems    pool.yaml:4: spec.name: expected a string
             pool.yaml:9: spec: unknown field
 store       redis://store:6379, NOT connected
 mappings    0 known, 0 malformed
-sessions    4
+sessions    4, room for 1000
 DNS         12 questions, 6 answers with an A record made from AAAA`,
   );
 });
+
+test("pool text: none", () => assert.equal(formatPool([]), "No SNAT address is in use."));
 
 test("drops text: nothing dropped", () => {
   const none = sampleView()

@@ -261,6 +261,23 @@ const rows: readonly Row[] = [
     );
     return tcp4;
   }),
+  ...(["tcp", "udp", "icmp"] as const).map((protocol) =>
+    row("POD_SESSIONS_EXCEEDED", protocol, (lab) => {
+      lab.limit("podSessions", 1);
+      openFlow(lab, flow44, "udp", 1);
+      return out(flow46, protocol);
+    }),
+  ),
+  row("POD_TABLE_FULL", "TCP", (lab) => {
+    lab.limit("podSessions", 1);
+    // A place for every eighth session.
+    lab.push(
+      Array.from({ length: 1 << 11 }, (_, index) =>
+        fromPod({ ...flow44, pod: `10.1.${index >> 8}.${index & 255}` }, "udp", 1),
+      ),
+    );
+    return out({ ...flow44, pod: "10.1.100.1" }, "tcp");
+  }),
   row("TCP_NO_SESSION", "ACK", () => out(flow46, "tcp", { tcpFlags: ACK })),
   row("TCP_NO_SESSION", "SYN-ACK", () => out(flow46, "tcp", { tcpFlags: SYN | ACK })),
   row("TCP_NO_SESSION", "RST", () => out(flow66, "tcp", { tcpFlags: RST })),
