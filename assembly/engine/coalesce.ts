@@ -10,6 +10,7 @@ import { FRAGMENT_NONE, packet } from "../core/packet";
 import { PROTOCOL_UDP } from "../core/protocol";
 import { Session } from "../core/session";
 import { limits } from "../core/limits";
+import { nextIdentification } from "../core/translate64";
 import { IPV4_HEADER, Ipv4 } from "../core/wire/ipv4";
 import { IPV6_HEADER, Ipv6 } from "../core/wire/ipv6";
 import { UDP_HEADER, Udp } from "../core/wire/udp";
@@ -31,6 +32,8 @@ let transport: usize = 0;
 let end: usize = 0;
 /** TOS, hop limit and DF of every datagram in it. */
 let marks: u32 = 0;
+/** Without DF an IPv4 identification must be nobody else's (RFC 6864 §4.3): the kernel takes the next ones of ours. */
+let numbered: bool = false;
 
 function eligible(): bool {
   return (
@@ -58,6 +61,7 @@ export function merge(s: Session): bool {
   memory.copy(end, packet.transport + UDP_HEADER, size);
   end += size;
   segments++;
+  if (numbered) nextIdentification();
   // A shorter datagram can only be the last.
   if (size < segmentSize) seal();
   return true;
@@ -72,6 +76,9 @@ export function noteMarks(): void {
 /** The datagram in hand has just been put into the transmit ring with its IP header at `at`: others may join it. */
 export function begin(s: Session, at: usize): void {
   if (marks == 0xffffffff || packet.transportLength == UDP_HEADER) return;
+  numbered = load<u8>(at) >> 4 == 4 && !Ipv4.at(at).dontFragment;
+  // Within IPv4 the identifications are the sender's, and stay.
+  if (numbered && packet.family == 4) return;
   run = changetype<usize>(s);
   place = transmitted();
   segments = 1;
