@@ -4,32 +4,13 @@ import { test } from "node:test";
 import { serveBulk, transferBulk } from "./bulk.ts";
 import { needs } from "./exec.ts";
 import { moveHostsBehind } from "./far-hosts.ts";
-import { type GatewayLab, gatewayLab } from "./gateway-lab.ts";
+import { type GatewayLab, gatewayLab, poolResource } from "./gateway-lab.ts";
 import { checksumErrors } from "./kernel-counters.ts";
 import { labAddresses, type Netns } from "./topology.ts";
 
 const tools = needs("root", "tun", "ip", "nft", "dig", "nstat");
-const { web, natSubnet, dns, snatPool } = labAddresses;
+const { web } = labAddresses;
 const port = 7008;
-
-const resources = `
-apiVersion: k8s.f5net.com/v1
-kind: F5SPKEgress
-metadata: { name: egress-crd, namespace: spk-ingress }
-spec:
-  dualStackEnabled: true
-  egressSnatpool: egress_snatpool
-  dnsNat46Enabled: true
-  dnsNat46Ipv4Subnet: ${natSubnet}
-  dnsNat46PoolIps: [${dns.join(", ")}]
----
-apiVersion: k8s.f5net.com/v1
-kind: F5SPKSnatpool
-metadata: { name: pool, namespace: spk-ingress }
-spec:
-  name: egress_snatpool
-  addressList: [["${snatPool.ipv6[0]}", "${snatPool.ipv4[0]}"]]
-`;
 
 interface Links {
   readonly inner: number;
@@ -71,7 +52,7 @@ export function bulkTransfers(mebibytes: number): void {
           podIpv6: true,
           internalMtu: inner,
           externalMtu: outer,
-          resources: { "all.yaml": resources },
+          resources: { "pool.yaml": poolResource },
         });
         const { topology } = lab;
         const [pod] = topology.pods;
