@@ -14,8 +14,9 @@ import { Ipv6 } from "./wire/ipv6";
 /** Identification of packets that may be fragmented on the way (RFC 6864 §4.3: unique per packet lifetime). */
 let identification: u32 = 0;
 
+/** In wire order: what the kernel numbers on from it (coalesce.ts) then is what would have come next here. */
 export function nextIdentification(): u16 {
-  return <u16>++identification;
+  return bswap<u16>(<u16>++identification);
 }
 
 /** RFC 7915 §5.1: packets up to this size get DF=0, so that a small tunnel on the path can't black-hole them. */

@@ -5,11 +5,13 @@
  * Only datagrams whose checksum is known to be right, or not made yet, are merged: the kernel makes it anew.
  */
 import { fold, sumBytes, sumPseudo } from "../core/checksum";
+import { VirtualServer } from "../core/counters";
 import { isPartial, isSegmented, isVerified } from "../core/offload";
 import { FRAGMENT_NONE, packet } from "../core/packet";
 import { PROTOCOL_UDP } from "../core/protocol";
 import { Session } from "../core/session";
 import { limits } from "../core/limits";
+import { nextIdentification } from "../core/translate64";
 import { IPV4_HEADER, Ipv4 } from "../core/wire/ipv4";
 import { IPV6_HEADER, Ipv6 } from "../core/wire/ipv6";
 import { UDP_HEADER, Udp } from "../core/wire/udp";
@@ -31,6 +33,8 @@ let transport: usize = 0;
 let end: usize = 0;
 /** TOS, hop limit and DF of every datagram in it. */
 let marks: u32 = 0;
+/** Without DF an IPv4 identification must be nobody else's (RFC 6864 §4.3): the kernel takes the next ones of ours. */
+let numbered: bool = false;
 
 /** Of a datagram that nothing may join. */
 export const NO_MARKS: u32 = 0xffffffff;
@@ -67,6 +71,7 @@ export function merge(payload: usize, size: u32): bool {
   memory.copy(end, payload, size);
   end += size;
   segments++;
+  if (numbered) nextIdentification();
   // A shorter datagram can only be the last.
   if (size < segmentSize) seal();
   return true;
@@ -76,6 +81,9 @@ export function merge(payload: usize, size: u32): bool {
 export function begin(s: Session, at: usize, header: usize, length: u32, its: u32): void {
   if (length == UDP_HEADER) return;
   seal();
+  numbered = load<u8>(at) >> 4 == 4 && !Ipv4.at(at).dontFragment;
+  // Within IPv4 the identifications are the sender's, and stay.
+  if (numbered && s.kind == VirtualServer.EGRESS_IPV4) return;
   run = changetype<usize>(s);
   place = transmitted();
   segments = 1;

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { needs } from "../support/exec.ts";
 import { automapResource, type GatewayLab, gatewayLab } from "../support/gateway-lab.ts";
+import { checksumErrors } from "../support/kernel-counters.ts";
 import { capture, labAddresses, type Netns } from "../support/topology.ts";
 import { askEcho, serveEcho } from "../support/udp-echo.ts";
 
@@ -15,13 +16,8 @@ async function natAddress(pod: Netns): Promise<string> {
   return (await pod.run(["dig", "+short", "v6only.example"])).split("\n")[0] ?? "";
 }
 
-async function checksumErrors({ topology }: GatewayLab): Promise<string[]> {
-  const tables = [topology.pods[0], topology.gateway, topology.internet].map((netns) =>
-    netns.run(["nstat", "-asz"]),
-  );
-  const lines = (await Promise.all(tables)).join("\n").split("\n");
-  return lines.filter((line) => /Csum(Errors|Err)\s+[1-9]/.test(line));
-}
+const labErrors = ({ topology }: GatewayLab) =>
+  checksumErrors(topology.pods[0], topology.gateway, topology.internet);
 
 for (const [internalMtu, externalMtu] of [
   [1500, 1500],
@@ -48,7 +44,7 @@ for (const [internalMtu, externalMtu] of [
         lengths.every((length) => length > 0 && length <= 1232),
         `lengths ${new Set(lengths)}`,
       );
-      assert.deepEqual(await checksumErrors(lab), []);
+      assert.deepEqual(await labErrors(lab), []);
       const { PACKET_TOO_BIG: tooBig = 0, ...others } = await lab.drops();
       assert.deepEqual(others, {});
       assert.ok(internalMtu > externalMtu ? tooBig <= 1 : tooBig === 0, `${tooBig} too big`);
@@ -88,6 +84,6 @@ test(
     for (const address of [gateway.external4, gateway.external6])
       assert.equal((await ping(internet, address)).code, 0, `the host answers a ping to ${address}`);
     assert.deepEqual(await lab.drops(), {});
-    assert.deepEqual(await checksumErrors(lab), []);
+    assert.deepEqual(await labErrors(lab), []);
   },
 );

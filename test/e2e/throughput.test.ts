@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { needs } from "../support/exec.ts";
 import { gatewayLab } from "../support/gateway-lab.ts";
+import { checksumErrors } from "../support/kernel-counters.ts";
 import {
   allowKernelForwarding,
   buildTopology,
@@ -27,12 +28,6 @@ async function iperf(pod: Netns, address: string, ...more: string[]): Promise<nu
   const argv = ["iperf3", "-J", "-c", address, "-t", String(seconds), ...more];
   const result = JSON.parse(await pod.run(argv, { timeoutMs: (seconds + 20) * 1000 }));
   return result.end.sum_received.bits_per_second / 1e9;
-}
-
-/** Checksum errors since the namespace was made. */
-async function checksumErrors(netns: Netns): Promise<string[]> {
-  const table = await netns.run(["nstat", "-asz"]);
-  return table.split("\n").filter((line) => /Csum(Errors|Err)\s+[1-9]/.test(line));
 }
 
 test("iperf3 from the Pod to the IPv6 host: 5 Gbit/s, or a third of kernel forwarding", tools, async (t) => {

@@ -6,6 +6,7 @@ import {
   type Gateway,
   gatewayCommand,
   type Internet,
+  labAddresses,
   labFiles,
   startGateway,
   startInternet,
@@ -102,6 +103,26 @@ metadata:
 spec:
   dualStackEnabled: true
   egressSnatpool: ""
+`;
+
+/** One address of each family for all Pods, DNS46, both families. */
+export const poolResource = `
+apiVersion: k8s.f5net.com/v1
+kind: F5SPKEgress
+metadata: { name: egress-crd, namespace: spk-ingress }
+spec:
+  dualStackEnabled: true
+  egressSnatpool: egress_snatpool
+  dnsNat46Enabled: true
+  dnsNat46Ipv4Subnet: ${labAddresses.natSubnet}
+  dnsNat46PoolIps: [${labAddresses.dns.join(", ")}]
+---
+apiVersion: k8s.f5net.com/v1
+kind: F5SPKSnatpool
+metadata: { name: pool, namespace: spk-ingress }
+spec:
+  name: egress_snatpool
+  addressList: [["${labAddresses.snatPool.ipv6[0]}", "${labAddresses.snatPool.ipv4[0]}"]]
 `;
 
 /** The gateway process of a netd. */

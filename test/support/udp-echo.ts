@@ -2,6 +2,7 @@
  * Datagrams of any size there and back. As a program, inside a network namespace:
  *   node udp-echo.js serve ADDRESS PORT           until it is killed
  *   node udp-echo.js ask ADDRESS PORT SIZE COUNT  one after the other; prints how many came back unchanged
+ *   node udp-echo.js keep ADDRESS PORT            five a second from one socket; prints a dot for each that comes back
  */
 import { spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
@@ -37,6 +38,23 @@ export async function askEcho(
   return Number(await netns.run([process.execPath, program, ...args], { timeoutMs: 60_000 }));
 }
 
+/** One flow that is never idle, until the lab ends. */
+export function keepAsking(
+  netns: Netns,
+  cleanup: Cleanup,
+  address: string,
+  port: number,
+): { answers(): number } {
+  const [command = "", ...args] = netns.inside([process.execPath, program, "keep", address, String(port)]);
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+  cleanup.defer(() => child.kill("SIGKILL"));
+  let answers = 0;
+  child.stdout.on("data", (dots: Buffer) => {
+    answers += dots.length;
+  });
+  return { answers: () => answers };
+}
+
 const socketFor = (address: string) => createSocket(address.includes(":") ? "udp6" : "udp4");
 
 function serve(address: string, port: number): void {
@@ -67,8 +85,16 @@ async function ask(address: string, port: number, size: number, count: number): 
   return good;
 }
 
+function keep(address: string, port: number): void {
+  const socket = socketFor(address);
+  socket.on("message", () => process.stdout.write("."));
+  socket.on("error", () => {});
+  socket.connect(port, address, () => setInterval(() => socket.send("?"), 200));
+}
+
 if (process.argv[1] === program) {
   const [, , verb, address = "", port, size, count] = process.argv;
   if (verb === "serve") serve(address, Number(port));
+  else if (verb === "keep") keep(address, Number(port));
   else console.log(await ask(address, Number(port), Number(size), Number(count)));
 }

@@ -4,7 +4,8 @@ import { describe, test } from "node:test";
 import { decode } from "../../support/decode.ts";
 import { type Lab, startLab } from "../../support/engine.ts";
 import { type Flow, flows, fromPod, fromRemote, openFlow } from "../../support/flows.ts";
-import { buildPacket, type PacketInput, type PacketSpec } from "../../support/packets.ts";
+import { buildPacket, familyOf, type PacketInput, type PacketSpec } from "../../support/packets.ts";
+import { completed, segmented } from "../../support/segment.ts";
 import { withVnet } from "../../support/vnet.ts";
 
 const partial = { checksum: "partial" } as const;
@@ -121,6 +122,24 @@ for (const flow of flows)
         const { outputs } = lab.push(inputs);
         assert.equal(cut(outputs).packets, 1);
         assert.equal(cut(outputs).payloads.length, 3);
+      });
+
+      test("IPv4 without DF: each identification once (RFC 6864 §4.3); the sender's own stays", async () => {
+        const lab = await mergingLab();
+        const way = waysOf(lab, flow)[index]!;
+        const used = Array.from({ length: 600 }, (_, i) => (i * 7919) & 0xffff);
+        const sent = [...many(128), ...many(472, { checksum: "complete" })].map(([details], i) =>
+          buildPacket(way.packet({ ...details, dontFragment: false, identification: used[i]! })),
+        );
+        const packets = lab
+          .push(sent)
+          .outputs.flatMap(segmented)
+          .map((packet) => decode(completed(packet)));
+        assert.equal(packets.length, sent.length);
+        if (familyOf(packets[0]!) === 6) return;
+        const identifications = packets.map(({ identification }) => identification);
+        if (flow.seen === flow.remote) assert.deepEqual(identifications, used);
+        else assert.equal(new Set(identifications).size, sent.length);
       });
 
       test("off: each alone", async () => {

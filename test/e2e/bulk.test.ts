@@ -1,0 +1,3 @@
+import { bulkTransfers } from "../support/bulk-scene.ts";
+
+bulkTransfers(32);
