@@ -18,6 +18,9 @@ const STRUCTS = [
   "Counters",
   "Stateless",
   "Eam",
+  "Behaviour",
+  "PortBlocks",
+  "BlockNet",
 ];
 
 const camel = (name) => name[0].toLowerCase() + name.slice(1);

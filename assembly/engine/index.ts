@@ -3,6 +3,7 @@
  * larger lies in memory, where `layout()` says. Not re-entrant; no function blocks, allocates or throws.
  */
 import { reserve } from "../core/arena";
+import { behaviour, defaultBehaviour } from "../core/behaviour";
 import { initBindings } from "../core/bib";
 import { byteCounters, counters, dropCounters, packetCounters } from "../core/counters";
 import { MAX_EAMS, eamOrder6, eamTable, stateless } from "../core/eam";
@@ -11,6 +12,7 @@ import { setHashKey } from "../core/hash";
 import { expireResting } from "../core/hold-down";
 import { defaultLimits, limits } from "../core/limits";
 import { initMappings, installMapping, removeMapping } from "../core/mapping";
+import { blockNets, blockOrder, portBlocks } from "../core/port-blocks";
 import { expectOrphans, initSessions, nextPolicyGeneration, sessionPlaces, sweepSessions } from "../core/session";
 import { addPoolAddress, indexPool, initPool, removePoolAddress } from "../core/snat-pool";
 import { DropReason } from "../core/verdict";
@@ -39,6 +41,7 @@ const TICKS_PER_SWEEP: u32 = 10;
 export function init(maxSessions: u32, maxMappings: u32, key0: u64, key1: u64): usize {
   setHashKey(key0, key1);
   defaultLimits();
+  defaultBehaviour();
   const ok =
     initSlots() &&
     initPool() &&
@@ -68,6 +71,10 @@ export function init(maxSessions: u32, maxMappings: u32, key0: u64, key1: u64): 
   layout.eams = <u32>eamTable;
   layout.eamOrder6 = <u32>eamOrder6;
   layout.maxEams = MAX_EAMS;
+  layout.behaviour = <u32>changetype<usize>(behaviour);
+  layout.portBlocks = <u32>changetype<usize>(portBlocks);
+  layout.blockNets = <u32>blockNets;
+  layout.blockOrder = <u32>blockOrder;
   layout.arguments = <u32>argumentBlock;
   return changetype<usize>(layout);
 }

@@ -22,13 +22,17 @@ export class Layout {
   eams: u32;
   eamOrder6: u32;
   maxEams: u32;
+  behaviour: u32;
+  portBlocks: u32;
+  blockNets: u32;
+  blockOrder: u32;
   /** 64 bytes for arguments larger than a number. */
   arguments: u32;
 }
 
-const RECORD = memory.data(84, 8);
+const RECORD = memory.data(100, 8);
 const ARGUMENTS = memory.data(64, 8);
-if (offsetof<Layout>() != 84) ERROR("Layout must be 84 bytes");
+if (offsetof<Layout>() != 100) ERROR("Layout must be 100 bytes");
 
 export const layout: Layout = changetype<Layout>(RECORD);
 export const argumentBlock: usize = ARGUMENTS;

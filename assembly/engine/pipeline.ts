@@ -42,6 +42,7 @@ import { VNET_HEADER } from "../core/wire/vnet";
 import { begin, merge, noteMarks } from "./coalesce";
 import { IPV6_MINIMUM_MTU, cutAbove, sendFragments } from "./fragmentation";
 import { handBack } from "./hand-back";
+import { openInbound } from "./inbound";
 import { heldIp, heldLength, heldSlot, holdFragment, releaseFragment } from "./held-fragments";
 import { sendRouteRefused, sendTimeExceeded, sendTooBig } from "./icmp-error";
 import { pathOut, relayIn, relayOut } from "./icmp-relay";
@@ -165,14 +166,17 @@ function fromPod(): DropReason {
 
 function fromOutside(pool: u32): DropReason {
   // An echo request from outside belongs to nobody inside.
-  const s = packet.protocol == PROTOCOL_ICMP4 && packet.echoRequest ? changetype<Session>(0) : findIn(pool);
+  let s = packet.protocol == PROTOCOL_ICMP4 && packet.echoRequest ? changetype<Session>(0) : findIn(pool);
   if (s == null || !isCurrent(s)) {
     // From a Pod to one of our own addresses: out, and back in (hairpin).
     if (!turned && !isAutomap(poolAddress(pool)) && sourcePolicy() != null) {
       packet.fromOutside = false;
       return fromPod();
     }
-    return toHost(poolAddress(pool));
+    const reason = openInbound(pool, turned, now);
+    if (reason == DropReason.INBOUND_NO_SESSION) return toHost(poolAddress(pool));
+    if (reason != DropReason.NONE) return reason;
+    s = made;
   }
   s.lastSeenMs = now;
   if (packet.protocol == PROTOCOL_TCP) s.tcpState = <u8>nextTcpState(s.tcpState, packet.tcpFlags, false);

@@ -64,7 +64,12 @@ function match(table: usize, count: u32, lo: u64, hi: u64): Prefix | null {
 
 /** The policy for the packet's source, or null: the source is outside the internal networks. */
 export function sourcePolicy(): Policy | null {
-  const prefix = match(INTERNAL, policies.internalCount, packet.sourceLo, packet.sourceHi);
+  return policyOf(packet.sourceLo, packet.sourceHi);
+}
+
+/** The policy for an address, or null when it is outside the internal networks. */
+export function policyOf(lo: u64, hi: u64): Policy | null {
+  const prefix = match(INTERNAL, policies.internalCount, lo, hi);
   return prefix == null ? null : changetype<Policy>(POLICIES + (<usize>prefix.policy << 4));
 }
 
@@ -74,5 +79,9 @@ export function isInternalDestination(): bool {
 
 /** The packet's destination belongs to a DNS46 pool. */
 export function isNatDestination(): bool {
-  return match(NAT, policies.natCount, packet.destinationLo, packet.destinationHi) != null;
+  return isNatAddress(packet.destinationLo, packet.destinationHi);
+}
+
+export function isNatAddress(lo: u64, hi: u64): bool {
+  return match(NAT, policies.natCount, lo, hi) != null;
 }

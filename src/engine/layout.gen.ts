@@ -36,13 +36,15 @@ export const DropReason = {
   MAPPING_QUEUE_FULL: 32,
   SNAT_ADDRESS_MISSING: 33,
   SNAT_PORTS_EXHAUSTED: 34,
-  SESSION_TABLE_FULL: 35,
-  TCP_NO_SESSION: 36,
-  INBOUND_NO_SESSION: 37,
-  HOP_LIMIT_EXPIRED: 38,
-  PACKET_TOO_BIG: 39,
-  OUTPUT_FULL: 40,
-  DEVICE_REFUSED: 41,
+  SNAT_BLOCK_MISSING: 35,
+  SESSION_TABLE_FULL: 36,
+  TCP_NO_SESSION: 37,
+  INBOUND_NO_SESSION: 38,
+  INBOUND_REMOTE_UNMAPPED: 39,
+  HOP_LIMIT_EXPIRED: 40,
+  PACKET_TOO_BIG: 41,
+  OUTPUT_FULL: 42,
+  DEVICE_REFUSED: 43,
 } as const;
 
 /** Every DropReason with its description, in the order of the codes. */
@@ -81,14 +83,16 @@ export const dropReasons: readonly { readonly name: string; readonly code: numbe
   { name: "MAPPING_TIMEOUT", code: 31, description: "DNS46 pool address: the mapping store did not answer in time." },
   { name: "MAPPING_QUEUE_FULL", code: 32, description: "DNS46 pool address: too many packets wait for the mapping store." },
   { name: "SNAT_ADDRESS_MISSING", code: 33, description: "No SNAT address of the family that the packet needs." },
-  { name: "SNAT_PORTS_EXHAUSTED", code: 34, description: "Every port of the Pod's SNAT address is in use." },
-  { name: "SESSION_TABLE_FULL", code: 35, description: "Session table full." },
-  { name: "TCP_NO_SESSION", code: 36, description: "TCP segment from a Pod that belongs to no session and opens none." },
-  { name: "INBOUND_NO_SESSION", code: 37, description: "From outside: belongs to no session." },
-  { name: "HOP_LIMIT_EXPIRED", code: 38, description: "TTL or hop limit used up; the sender gets Time Exceeded." },
-  { name: "PACKET_TOO_BIG", code: 39, description: "Larger than the next link; the sender gets Fragmentation Needed or Packet Too Big." },
-  { name: "OUTPUT_FULL", code: 40, description: "More output than the ring holds in one batch." },
-  { name: "DEVICE_REFUSED", code: 41, description: "The device would not take the packet. Counted by the host." },
+  { name: "SNAT_PORTS_EXHAUSTED", code: 34, description: "Every port of the Pod's SNAT address, or of its block, is in use." },
+  { name: "SNAT_BLOCK_MISSING", code: 35, description: "The Pod's address lies beyond the last port block that the SNAT addresses have (`--port-block`)." },
+  { name: "SESSION_TABLE_FULL", code: 36, description: "Session table full." },
+  { name: "TCP_NO_SESSION", code: 37, description: "TCP segment from a Pod that belongs to no session and opens none." },
+  { name: "INBOUND_NO_SESSION", code: 38, description: "From outside: belongs to no session." },
+  { name: "INBOUND_REMOTE_UNMAPPED", code: 39, description: "From an IPv6 host to the open port of an IPv4 Pod (`--eif`), which knows no address for a host it hasn't sent to." },
+  { name: "HOP_LIMIT_EXPIRED", code: 40, description: "TTL or hop limit used up; the sender gets Time Exceeded." },
+  { name: "PACKET_TOO_BIG", code: 41, description: "Larger than the next link; the sender gets Fragmentation Needed or Packet Too Big." },
+  { name: "OUTPUT_FULL", code: 42, description: "More output than the ring holds in one batch." },
+  { name: "DEVICE_REFUSED", code: 43, description: "The device would not take the packet. Counted by the host." },
 ];
 
 export const Verdict = {
@@ -174,8 +178,12 @@ export const layoutOffsets = {
   eams: 68,
   eamOrder6: 72,
   maxEams: 76,
-  arguments: 80,
-  sizeof: 84,
+  behaviour: 80,
+  portBlocks: 84,
+  blockNets: 88,
+  blockOrder: 92,
+  arguments: 96,
+  sizeof: 100,
 } as const;
 
 /** Byte offsets of the fields of Limits (assembly/core/limits.ts). */
@@ -258,5 +266,33 @@ export const eamOffsets = {
   sizeof: 32,
 } as const;
 
+/** Byte offsets of the fields of Behaviour (assembly/core/behaviour.ts). */
+export const behaviourOffsets = {
+  mapping: 0,
+  filtering: 4,
+  sizeof: 8,
+} as const;
+
+/** Byte offsets of the fields of PortBlocks (assembly/core/port-blocks.ts). */
+export const portBlocksOffsets = {
+  size: 0,
+  netCount: 4,
+  perAddress4: 8,
+  perAddress6: 12,
+  count4: 16,
+  count6: 20,
+  sizeof: 24,
+} as const;
+
+/** Byte offsets of the fields of BlockNet (assembly/core/port-blocks.ts). */
+export const blockNetOffsets = {
+  lo: 0,
+  hi: 8,
+  maskLo: 16,
+  maskHi: 24,
+  first: 32,
+  sizeof: 40,
+} as const;
+
 /** Equal to the engine's global of the same name, or the two are of different builds. */
-export const layoutHash = 1955571879;
+export const layoutHash = 1810638963;
