@@ -8,6 +8,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   run: async () => (await import("./cli/run.ts")).registerRun,
   check: async () => (await import("./cli/check.ts")).registerCheck,
   status: async () => (await import("./cli/status.ts")).registerStatus,
+  blocks: async () => (await import("./cli/blocks.ts")).registerBlocks,
   drops: async () => (await import("./cli/drops.ts")).registerDrops,
   tmctl: async () => (await import("./cli/tmctl.ts")).registerTmctl,
   translate: async () => (await import("./cli/translate.ts")).registerTranslate,

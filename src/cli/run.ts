@@ -6,8 +6,16 @@ import { createLogger, type LogLevel, logLevels } from "../log.ts";
 import { defaultStore } from "../mappings/default-store.ts";
 import { checkStore } from "../mappings/open.ts";
 import { runNetd } from "../netd/main.ts";
+import {
+  type BehaviourFlags,
+  behaviourHelp,
+  behaviourOf,
+  eifOption,
+  eimOption,
+  portBlockOption,
+} from "./behaviour-options.ts";
 
-interface RunFlags {
+interface RunFlags extends BehaviourFlags {
   readonly file: string[];
   readonly internal?: string[];
   readonly internalNet?: string[];
@@ -63,6 +71,9 @@ export function registerRun(program: Command): void {
     .option("--redis-key <file>", "its private key")
     .option("--redis-ca <file>", "certificate authority of the Redis server")
     .option("--workers <n>", "packet workers, a TUN device each", parseWorkers, 1)
+    .addOption(eimOption())
+    .addOption(eifOption())
+    .addOption(portBlockOption())
     .option("--admin <host:port>", "where API, health and metrics are served", parseAdmin, defaultAdmin)
     .addOption(
       new Option("--log-level <level>", "what to log on standard error").choices(logLevels).default("info"),
@@ -71,7 +82,7 @@ export function registerRun(program: Command): void {
       "--cleanup",
       "remove rules, routes, devices and the guard at a stop: Pods' traffic is no longer refused",
     )
-    .addHelpText("after", help)
+    .addHelpText("after", behaviourHelp + help)
     .action(async (flags: RunFlags) => {
       const { redisCert, redisKey, redisCa, store = defaultStore() } = flags;
       checkStore({ spec: store, redisCert, redisKey, redisCa });
@@ -87,6 +98,7 @@ export function registerRun(program: Command): void {
             files: flags.file,
             ...{ store, redisCert, redisKey, redisCa },
             workers: flags.workers,
+            behaviour: behaviourOf(flags),
             admin: flags.admin,
             logLevel: flags.logLevel,
           },
@@ -97,7 +109,7 @@ export function registerRun(program: Command): void {
     });
 }
 
-function parseWorkers(text: string): number {
+export function parseWorkers(text: string): number {
   const workers = Number(text);
   if (!/^\d+$/.test(text) || workers < 1 || workers > maxWorkers)
     throw new InvalidArgumentError(`It must be a number from 1 to ${maxWorkers}.`);
@@ -109,7 +121,7 @@ function parseAdmin(text: string): string {
   return text;
 }
 
-function checkedCidr(text: string): string {
+export function checkedCidr(text: string): string {
   try {
     return formatCidr(parseCidr(text));
   } catch (cause) {

@@ -1,8 +1,10 @@
 import { cidrContains, isIpv4, numberToIpv4, parseCidr } from "../addresses.ts";
 import type { EgressConfig } from "../config/resolve.ts";
 import type { DnsConfig } from "../dns/proxy.ts";
+import { defaultBehaviour, type NatBehaviour } from "../engine/behaviour.ts";
 import { type EngineSettings, inactiveSettings, type PoolEntry } from "../engine/settings.ts";
 import type { AutomapRoute, HostFacts, NetworkPlan } from "../netd/protocol.ts";
+import { blockWarnings } from "./block-warnings.ts";
 
 /** Everything that follows from the configuration in force and the host it runs on. Pure data. */
 export interface Desired {
@@ -27,7 +29,12 @@ interface Share {
 }
 
 /** `egress` undefined = nothing may leave. `workers` is how many TUNs there are. */
-export function desire(egress: EgressConfig | undefined, facts: HostFacts, workers: number): Desired {
+export function desire(
+  egress: EgressConfig | undefined,
+  facts: HostFacts,
+  workers: number,
+  behaviour: NatBehaviour = defaultBehaviour,
+): Desired {
   const mtu = (interfaces: HostFacts["internal"]) => Math.min(...interfaces.map((each) => each.mtu), 65535);
   const common = {
     mtuInner: mtu(facts.internal),
@@ -36,6 +43,7 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
     coalesceUdp: facts.tuns.length > 0 && facts.tuns.every(({ uso }) => uso),
     self4: ownAddress(facts.internal, true),
     self6: ownAddress(facts.internal, false),
+    behaviour,
   };
   if (egress === undefined)
     return {
@@ -60,6 +68,12 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
           };
   const aliased = new Set(routes.map((route) => route.alias));
   const natSubnets = dns ? [dns.subnet] : [];
+  const pools = Array.from({ length: workers }, (_, worker) =>
+    shares.filter((share) => share.worker === worker).map(({ entry }) => entry),
+  );
+  const { portBlock } = behaviour;
+  const blockNotes =
+    portBlock > 0 ? blockWarnings(portBlock, egress, facts.internalNets, pools.slice(0, used)) : [];
   return {
     plan: {
       workers: used,
@@ -76,7 +90,7 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
       dualStack: egress.dualStack,
       dns: dns !== undefined,
       natSubnets,
-      pool: shares.filter((share) => share.worker === worker).map(({ entry }) => entry),
+      pool: pools[worker]!,
     })),
     dns: dns && {
       upstreams: dns.upstreams,
@@ -84,7 +98,7 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
       ...(dns.sorryIp !== undefined && { sorryIp: dns.sorryIp }),
     },
     mappingPool: dns && { subnet: dns.subnet, reserved: dns.reservedStatic },
-    warnings: [...warnings, ...upstreamWarnings(dns?.upstreams ?? [], facts)],
+    warnings: [...warnings, ...blockNotes, ...upstreamWarnings(dns?.upstreams ?? [], facts)],
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Snapshot } from "../config/observe.ts";
+import type { NatBehaviour } from "../engine/behaviour.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Certificates } from "../mappings/certificates.ts";
 
@@ -119,6 +120,7 @@ export interface GatewayOptions {
   readonly redisKey?: string | undefined;
   readonly redisCa?: string | undefined;
   readonly workers: number;
+  readonly behaviour: NatBehaviour;
   readonly admin: string;
   readonly logLevel: string;
 }
