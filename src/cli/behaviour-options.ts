@@ -41,7 +41,7 @@ export const behaviourHelp = `
 Ports: a protocol outside --eim gets a port for each remote end, so that one address serves many more flows, but peers that
 learn an outer port from a third host (STUN) can't use it. Inside --eif such peers get in before the Pod has sent to them;
 not to an IPv4 Pod from IPv6 hosts, for which it has no address. --port-block fixes the ports of each Pod: 'egress46 blocks'
-tells whose they were, without a log.
+tells whose they were, without a log; it needs --internal-net, in whose order blocks are counted off.
 `;
 
 /** Throws EG46_USAGE where the flags contradict each other. */

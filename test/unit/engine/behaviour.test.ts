@@ -202,6 +202,13 @@ describe("filtering: a remote end that the Pod has not sent to", () => {
       before: (lab) => lab.sweep(8_000_000),
       nowMs: 8_000_000,
     },
+    {
+      name: "once its SNAT address was taken away, though it came back",
+      before: (lab) => {
+        lab.configure({ pool: [] });
+        lab.configure({ pool: [poolEntry(snat4), poolEntry(snat6)] });
+      },
+    },
     { name: "while no egress is in force", before: (lab) => lab.configure({ active: false }) },
     { name: "once the Pod's network is none of ours", before: (lab) => lab.configure({ internalNets: [] }) },
     {
