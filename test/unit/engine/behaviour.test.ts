@@ -96,6 +96,12 @@ describe("mapping", () => {
       assert.deepEqual(open(lab, flow44, "udp", count, 20_000, 1, 300_001).drops, {});
     });
 
+  test("udp and tcp by remote end: each has all ports", async () => {
+    const lab = await labWith(["icmp"], [], range(3000, 3099));
+    for (const protocol of ["udp", "tcp"] as const)
+      assert.deepEqual(open(lab, flow44, protocol, 100).drops, {});
+  });
+
   test("tcp for all remote ends: a port is free with its last session, without a rest", async () => {
     const lab = await labWith(["tcp", "icmp"], [], range(3000, 3001));
     open(lab, flow44, "tcp", 2);
@@ -262,6 +268,15 @@ describe("filtering: a remote end that the Pod has not sent to", () => {
     checkIn(lab, two, fromRemote(two, "tcp", port), 4000);
   });
 
+  test("the port stays the Pod's as long as an outsider's session lives", async () => {
+    const lab = await labWith(["udp", "icmp"], ["udp"], range(3000, 3000));
+    const port = openFlow(lab, flow44, "udp", 4000);
+    only(lab, fromRemote(stranger(flow44), "udp", port), 200_000);
+    lab.sweep(300_001);
+    assert.deepEqual(open(lab, flow44, "udp", 1, 5000, 1, 300_001).drops, { SNAT_PORTS_EXHAUSTED: 1 });
+    assert.deepEqual(open(lab, flow44, "udp", 1, 4000, 1, 300_001).ports, [port]);
+  });
+
   test("outsiders get three quarters of the session table, Pods all of it", async () => {
     const lab = await startLab({ sizes: { maxSessions: 64, maxMappings: 16 } });
     lab.configure({ behaviour: { ...defaultBehaviour, eif: ["udp"] } });
@@ -308,5 +323,8 @@ describe("filtering: a remote end that the Pod has not sent to", () => {
     const other = { ...stranger(flow44), snat: alias };
     assert.equal(decode(only(lab, fromRemote(other, "udp", port))).destination, pod4);
     assert.equal(decode(only(lab, fromRemote(other, "udp", port ^ 1))).destination, snat4);
+    // Nobody outside poses as a Pod.
+    const posing = { ...other, remote: "10.1.9.9" };
+    assert.equal(decode(only(lab, fromRemote(posing, "udp", port))).destination, snat4);
   });
 });
