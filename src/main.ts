@@ -9,6 +9,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   check: async () => (await import("./cli/check.ts")).registerCheck,
   status: async () => (await import("./cli/status.ts")).registerStatus,
   sessions: async () => (await import("./cli/sessions.ts")).registerSessions,
+  blocks: async () => (await import("./cli/blocks.ts")).registerBlocks,
   drops: async () => (await import("./cli/drops.ts")).registerDrops,
   tmctl: async () => (await import("./cli/tmctl.ts")).registerTmctl,
   translate: async () => (await import("./cli/translate.ts")).registerTranslate,

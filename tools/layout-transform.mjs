@@ -26,6 +26,9 @@ const STRUCTS = [
   "ChangeRecord",
   "PoolAddress",
   "PoolUse",
+  "Behaviour",
+  "PortBlocks",
+  "BlockNet",
 ];
 
 const camel = (name) => name[0].toLowerCase() + name.slice(1);

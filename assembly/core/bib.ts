@@ -1,16 +1,18 @@
 /**
- * Binding information base (RFC 6146 §3.1) for the protocols that are mapped independently of the remote end (UDP and
- * ICMP queries, RFC 4787 REQ-1): one inner endpoint keeps one outer port for all its destinations. A TCP session holds
- * its own binding, so that a port serves many destinations (RFC 7857 §2.5).
+ * Binding information base (RFC 6146 §3.1) for the protocols that are mapped independently of the remote end (RFC 4787
+ * REQ-1; behaviour.ts): one inner endpoint keeps one outer port for all its destinations. A session of another protocol
+ * holds its own binding, so that a port serves many destinations (RFC 7857 §2.5).
  */
 import { powerOfTwo, reserve } from "./arena";
 import { counters } from "./counters";
 import { mix } from "./hash";
 import { restPort, wakePorts } from "./hold-down";
 import { countAllocated, countReleased } from "./pool-use";
-import { portHash, takePort } from "./port-pool";
-import { PROTOCOL_UDP } from "./protocol";
-import { poolAddress } from "./snat-pool";
+import { portBlocks } from "./port-blocks";
+import { chosenFirst, chosenLast, chosenPool } from "./port-choice";
+import { givePort, portHash, preferredPorts, takePort } from "./port-pool";
+import { PROTOCOL_TCP } from "./protocol";
+import { poolAddress, portBitmap } from "./snat-pool";
 
 @unmanaged
 @final
@@ -28,13 +30,15 @@ export class Binding {
   sessions: u32;
   /** Next in the bucket, or in the free list. */
   next: usize;
-  reserved1: u32;
+  /** Next in the bucket of its outer port. */
+  nextOuter: usize;
 }
 if (offsetof<Binding>() != 40) ERROR("Binding must be 40 bytes");
 const SIZE: usize = 40;
 
 let table: usize = 0;
 let buckets: usize = 0;
+let outerBuckets: usize = 0;
 let mask: u32 = 0;
 let max: u32 = 0;
 let used: u32 = 0;
@@ -45,7 +49,8 @@ export function initBindings(count: u32): bool {
   mask = powerOfTwo(count) - 1;
   table = reserve(<u64>count * SIZE);
   buckets = reserve((<u64>mask + 1) << 2);
-  return table != 0 && buckets != 0;
+  outerBuckets = reserve((<u64>mask + 1) << 2);
+  return table != 0 && buckets != 0 && outerBuckets != 0;
 }
 
 // @ts-ignore: decorator
@@ -57,9 +62,36 @@ function bucketOf(innerLo: u64, innerHi: u64, portBE: u32, protocol: u32, family
 
 // @ts-ignore: decorator
 @inline
+function outerBucketOf(pool: u32, outerPortBE: u32, protocol: u32): usize {
+  return outerBuckets + ((<usize>mix((<u64>pool << 32) | (outerPortBE << 8) | protocol) & mask) << 2);
+}
+
+// @ts-ignore: decorator
+@inline
 function bitmapOf(binding: Binding): usize {
-  const address = poolAddress(binding.pool);
-  return binding.protocol == PROTOCOL_UDP ? address.udpPorts : address.icmpIds;
+  return portBitmap(poolAddress(binding.pool), binding.protocol);
+}
+
+/** What a session holds is a binding, not a Destination. */
+export function isBinding(p: usize): bool {
+  return p >= table && p < table + <usize>max * SIZE;
+}
+
+/** The live binding that has an outer port of a pool address, or null. */
+export function findOuter(pool: u32, outerPortBE: u32, protocol: u32): Binding | null {
+  let p = load<u32>(outerBucketOf(pool, outerPortBE, protocol));
+  while (p != 0) {
+    const b = changetype<Binding>(p);
+    if (
+      b.outerPortBE == outerPortBE &&
+      b.pool == pool &&
+      b.protocol == protocol &&
+      b.poolGeneration == poolAddress(pool).generation
+    )
+      return b;
+    p = <u32>b.nextOuter;
+  }
+  return null;
 }
 
 /** The live binding of an inner endpoint (`after`: its next one), or null. */
@@ -89,26 +121,27 @@ export function findBinding(
   return null;
 }
 
-/** A new binding on the pool address, or null when it has no free port (or the table no place). */
+/** A new binding out of what choosePorts chose, or null when no port of it is free (or the table has no place). */
 export function makeBinding(
   innerLo: u64,
   innerHi: u64,
   portBE: u32,
   protocol: u32,
   family: u32,
-  pool: u32,
 ): Binding | null {
   let p = free;
   if (p != 0) free = changetype<Binding>(p).next;
   else if (used < max) p = table + <usize>(used++) * SIZE;
   else return null;
   const b = changetype<Binding>(p);
-  const address = poolAddress(pool);
-  b.pool = <u16>pool;
+  const address = poolAddress(chosenPool);
+  b.pool = <u16>chosenPool;
   b.protocol = <u8>protocol;
   const hash = portHash(innerLo, innerHi, 0, 0, (<u64>portBE << 16) | (protocol << 8) | family);
-  let port = takePort(bitmapOf(b), address, hash);
-  if (port == 0 && wakePorts(bitmapOf(b))) port = takePort(bitmapOf(b), address, hash);
+  const preferred = preferredPorts(protocol, portBE);
+  let port = takePort(bitmapOf(b), chosenFirst, chosenLast, hash, preferred);
+  if (port == 0 && portBlocks.size == 0 && wakePorts(bitmapOf(b)))
+    port = takePort(bitmapOf(b), chosenFirst, chosenLast, hash, preferred);
   if (port == 0) {
     b.next = free;
     free = p;
@@ -126,12 +159,18 @@ export function makeBinding(
   while (load<u32>(link) != 0) link = <usize>load<u32>(link) + offsetof<Binding>("next");
   store<u32>(link, <u32>p);
   b.next = 0;
+  const outer = outerBucketOf(chosenPool, b.outerPortBE, protocol);
+  b.nextOuter = load<u32>(outer);
+  store<u32>(outer, <u32>p);
   counters.bindings++;
-  countAllocated(pool, protocol);
+  countAllocated(chosenPool, protocol);
   return b;
 }
 
-/** One session less; the last one gives the port back (it rests a while). */
+/**
+ * One session less; the last one gives the port back. It rests a while, but for TCP, whose sessions have ended before they
+ * go, and in a block, which is the same Pod's always (RFC 6888 REQ-8 A, B).
+ */
 export function releaseBinding(b: Binding, nowMs: u32): void {
   if (b.sessions > 0) b.sessions--;
   if (b.sessions > 0) return;
@@ -139,9 +178,14 @@ export function releaseBinding(b: Binding, nowMs: u32): void {
   let link = bucketOf(b.innerLo, b.innerHi, b.innerPortBE, b.protocol, b.family);
   while (load<u32>(link) != <u32>p) link = <usize>load<u32>(link) + offsetof<Binding>("next");
   store<u32>(link, <u32>b.next);
+  link = outerBucketOf(b.pool, b.outerPortBE, b.protocol);
+  while (load<u32>(link) != <u32>p) link = <usize>load<u32>(link) + offsetof<Binding>("nextOuter");
+  store<u32>(link, <u32>b.nextOuter);
   // The bitmap of a removed address belongs to its successor.
   if (b.poolGeneration == poolAddress(b.pool).generation) {
-    restPort(bitmapOf(b), b.pool, bswap<u16>(b.outerPortBE), nowMs);
+    const port = bswap<u16>(b.outerPortBE);
+    if (b.protocol == PROTOCOL_TCP || portBlocks.size != 0) givePort(bitmapOf(b), port);
+    else restPort(bitmapOf(b), b.pool, port, nowMs);
     countReleased(b.pool, b.protocol);
   }
   b.next = free;

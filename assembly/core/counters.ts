@@ -72,6 +72,11 @@ export function countPath(path: Path, bytes: u32): void {
   bump(BYTES + (<usize>path << 3), bytes);
 }
 
+/** Of all virtual servers. */
+export function sessionsAlive(): u64 {
+  return counters.alive0 + counters.alive1 + counters.alive2 + counters.alive3;
+}
+
 export function countSession(server: VirtualServer, by: i64): void {
   if (by > 0) bump(RECORD + (<usize>server << 3), 1);
   bump(RECORD + offsetof<Counters>("alive0") + (<usize>server << 3), by);

@@ -1,5 +1,6 @@
 /**
- * Which TCP ports of a pool address are taken towards one remote end: a port serves a destination once (RFC 7857 §2.5).
+ * Which ports of a pool address are taken towards one remote end, for protocols whose ports depend on it: a port serves a
+ * destination once (RFC 7857 §2.5).
  * The first ports of a destination are a list; a busy destination gets a bitmap, so that a free port is found at any load.
  */
 import { powerOfTwo, reserve } from "./arena";
@@ -15,7 +16,9 @@ export class Destination {
   remoteHi: u64;
   pool: u16;
   remotePortBE: u16;
-  count: u32;
+  count: u16;
+  protocol: u8;
+  reserved: u8;
   /** 65,536 bits, or 0: the ports are in the list. */
   bitmap: usize;
   /** Next in the bucket, or in the free list. */
@@ -49,18 +52,31 @@ export function initDestinations(count: u32): bool {
 
 // @ts-ignore: decorator
 @inline
-function bucketOf(pool: u32, remoteLo: u64, remoteHi: u64, remotePortBE: u32): usize {
-  const word = (<u64>pool << 16) | remotePortBE;
+function bucketOf(pool: u32, remoteLo: u64, remoteHi: u64, remotePortBE: u32, protocol: u32): usize {
+  const word = (<u64>protocol << 32) | (pool << 16) | remotePortBE;
   return buckets + ((<usize>mix(remoteLo ^ mix(remoteHi ^ word)) & mask) << 2);
 }
 
 /** The record of a remote end as seen from a pool address, made if need be; null when there is no room. */
-export function destinationOf(pool: u32, remoteLo: u64, remoteHi: u64, remotePortBE: u32): Destination | null {
-  const bucket = bucketOf(pool, remoteLo, remoteHi, remotePortBE);
+export function destinationOf(
+  pool: u32,
+  remoteLo: u64,
+  remoteHi: u64,
+  remotePortBE: u32,
+  protocol: u32,
+): Destination | null {
+  const bucket = bucketOf(pool, remoteLo, remoteHi, remotePortBE, protocol);
   let p = load<u32>(bucket);
   while (p != 0) {
     const d = changetype<Destination>(p);
-    if (d.remoteHi == remoteHi && d.remoteLo == remoteLo && d.remotePortBE == remotePortBE && d.pool == pool) return d;
+    if (
+      d.remoteHi == remoteHi &&
+      d.remoteLo == remoteLo &&
+      d.remotePortBE == remotePortBE &&
+      d.pool == pool &&
+      d.protocol == protocol
+    )
+      return d;
     p = <u32>d.next;
   }
   let fresh = free;
@@ -72,6 +88,7 @@ export function destinationOf(pool: u32, remoteLo: u64, remoteHi: u64, remotePor
   d.remoteHi = remoteHi;
   d.pool = <u16>pool;
   d.remotePortBE = <u16>remotePortBE;
+  d.protocol = <u8>protocol;
   d.count = 0;
   d.bitmap = 0;
   d.next = load<u32>(bucket);
@@ -98,7 +115,7 @@ export function forgetPort(d: Destination, port: u32): void {
   if (d.bitmap != 0) {
     clearBit(d.bitmap, port);
   } else {
-    const end = min(d.count, LISTED);
+    const end = min<u32>(d.count, LISTED);
     for (let i: u32 = 0; i < end; i++) {
       if (load<u16>(listed(d, i)) != port) continue;
       store<u16>(listed(d, i), load<u16>(listed(d, end - 1)));
@@ -116,7 +133,7 @@ export function dropUnused(d: Destination): void {
 
 function give(d: Destination): void {
   const p = changetype<usize>(d);
-  let link = bucketOf(d.pool, d.remoteLo, d.remoteHi, d.remotePortBE);
+  let link = bucketOf(d.pool, d.remoteLo, d.remoteHi, d.remotePortBE, d.protocol);
   while (load<u32>(link) != <u32>p) link = <usize>load<u32>(link) + offsetof<Destination>("next");
   store<u32>(link, <u32>d.next);
   if (d.bitmap != 0) {

@@ -24,6 +24,11 @@ export function setNat64(lo: u64, hi: u64, bits: u32): bool {
   return true;
 }
 
+/** There is a prefix. */
+export function hasNat64(): bool {
+  return length != 0;
+}
+
 /** A NAT64 address: prefix, and zero in every bit that is neither prefix nor IPv4 address. */
 // @ts-ignore: decorator
 @inline

@@ -14,7 +14,7 @@ const PROTOCOLS: u32 = PoolProtocol.ICMP + 1;
 @unmanaged
 @final
 export class PoolUse {
-  /** TCP: sessions. UDP and ICMP: bindings, each of which has a port or an identifier of its own. */
+  /** Bindings, each of which has a port or an identifier of its own; of protocols mapped by remote end: sessions. */
   inUse: u64;
   /** Of those, how many there ever were. */
   allocated: u64;

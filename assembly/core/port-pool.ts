@@ -3,7 +3,7 @@
  * from outside. Ports here are in host order.
  */
 import { sipEnd, sipStart, sipWord } from "./hash";
-import { PoolAddress } from "./snat-pool";
+import { PROTOCOL_UDP } from "./protocol";
 
 /** Where the search for a port starts: a keyed hash of the inner endpoint (and, for TCP, of the remote end). */
 export function portHash(innerLo: u64, innerHi: u64, remoteLo: u64, remoteHi: u64, portsAndProtocol: u64): u64 {
@@ -16,16 +16,29 @@ export function portHash(innerLo: u64, innerHi: u64, remoteLo: u64, remoteHi: u6
   return sipEnd(40);
 }
 
-/** Takes the first free port at or after the keyed start, cyclically; 0 when none is free. */
-export function takePort(bitmap: usize, address: PoolAddress, hash: u64): u32 {
-  const count = address.lastPort - address.firstPort + 1;
-  const start = address.firstPort + <u32>(hash % count);
-  let port = firstFree(bitmap, start, address.lastPort);
-  if (port == 0) port = firstFree(bitmap, address.firstPort, start - 1);
+/** Any port, the even and the odd ones, as masks of a bitmap's word. */
+export const ANY_PORT: u64 = ~(<u64>0);
+const EVEN_PORTS: u64 = 0x5555555555555555;
+const ODD_PORTS: u64 = 0xaaaaaaaaaaaaaaaa;
+
+/** RFC 4787 REQ-4: a UDP port keeps its parity where that is possible (RTP's is even, RTCP's odd). */
+export function preferredPorts(protocol: u32, innerPortBE: u32): u64 {
+  if (protocol != PROTOCOL_UDP) return ANY_PORT;
+  return (innerPortBE & 0x100) != 0 ? ODD_PORTS : EVEN_PORTS;
+}
+
+/**
+ * Takes the first free port in [first, last] at or after the keyed start, cyclically; one that isn't preferred only when
+ * no other is free. 0 = none is.
+ */
+export function takePort(bitmap: usize, first: u32, last: u32, hash: u64, preferred: u64): u32 {
+  const start = first + <u32>(hash % (last - first + 1));
+  let port = firstFree(bitmap, start, last, preferred);
+  if (port == 0) port = firstFree(bitmap, first, start - 1, preferred);
   if (port != 0) {
     const p = bitmap + (port >> 3);
     store<u8>(p, load<u8>(p) | (<u8>1 << <u8>(port & 7)));
-  }
+  } else if (preferred != ANY_PORT) return takePort(bitmap, first, last, hash, ANY_PORT);
   return port;
 }
 
@@ -34,15 +47,15 @@ export function givePort(bitmap: usize, port: u32): void {
   store<u8>(p, load<u8>(p) & ~((<u8>1 << <u8>(port & 7))));
 }
 
-/** First clear bit in [from, to], 64 at a time; 0 when there is none (port 0 is never in a range). */
-function firstFree(bitmap: usize, from: u32, to: u32): u32 {
+/** First clear bit in [from, to] that the mask has, 64 at a time; 0 when there is none (port 0 is never in a range). */
+function firstFree(bitmap: usize, from: u32, to: u32, among: u64): u32 {
   if (from > to) return 0;
   let word = from >> 6;
   const last = to >> 6;
-  let free = ~load<u64>(bitmap + (word << 3)) & (~(<u64>0) << (from & 63));
+  let free = ~load<u64>(bitmap + (word << 3)) & among & (~(<u64>0) << (from & 63));
   while (free == 0 && word < last) {
     word++;
-    free = ~load<u64>(bitmap + (word << 3));
+    free = ~load<u64>(bitmap + (word << 3)) & among;
   }
   if (free == 0) return 0;
   const port = (word << 6) + <u32>ctz<u64>(free);

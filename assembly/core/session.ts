@@ -6,22 +6,24 @@
  */
 import { mappedBE } from "./address";
 import { powerOfTwo, reserve } from "./arena";
-import { Binding, findBinding, makeBinding, releaseBinding } from "./bib";
+import { isMappedIndependently } from "./behaviour";
+import { Binding, findBinding, isBinding, makeBinding, releaseBinding } from "./bib";
 import { fold, negate, sum32, sumAddress } from "./checksum";
 import { Destination, destinationOf, dropUnused, forgetPort, notePort } from "./destination";
-import { VirtualServer, countSession } from "./counters";
+import { VirtualServer, countSession, sessionsAlive } from "./counters";
 import { mix } from "./hash";
 import { limits } from "./limits";
 import { isNat64, nat64Hi, nat64Host, nat64Lo } from "./nat64";
 import { packet } from "./packet";
 import { countPod, mayOpen, releasePod } from "./pod";
 import { countAllocated, countExhausted, countReleased } from "./pool-use";
-import { portHash, probeStep, takePort } from "./port-pool";
+import { choosePorts, chosenFirst, chosenLast, chosenPool } from "./port-choice";
+import { ANY_PORT, portHash, preferredPorts, probeStep, takePort } from "./port-pool";
 import { PROTOCOL_ICMP4, PROTOCOL_TCP } from "./protocol";
 import { quoted } from "./quote";
 import { initSessionLog, logChanged, logCreated, logEnded, sessionLog } from "./session-log";
-import { PoolAddress, comesBack, pairedAddress, poolAddress } from "./snat-pool";
-import { TcpState, isClosing, nextTcpState } from "./tcp-state";
+import { PoolAddress, comesBack, poolAddress } from "./snat-pool";
+import { TcpState, isClosing, isOpening, nextTcpState } from "./tcp-state";
 import { DropReason } from "./verdict";
 
 @unmanaged
@@ -71,7 +73,7 @@ if (offsetof<Session>() != 64) ERROR("Session must be 64 bytes");
 @unmanaged
 @final
 export class SessionCold {
-  /** A Binding; with TCP a Destination; 0 when there was no room for one. */
+  /** A Binding or, where ports depend on the remote end, a Destination; 0 when there was no room for one. */
   binding: usize;
   poolGeneration: u16;
   policyGeneration: u16;
@@ -341,6 +343,10 @@ export function isTranslated(kind: VirtualServer): bool {
 /** What makeSession made. */
 export let made: Session = changetype<Session>(0);
 
+export function setMade(s: Session): void {
+  made = s;
+}
+
 /**
  * A session for the parsed packet of a Pod. `kind` says which way it goes, remote is the destination on the external
  * wire. DropReason.NONE: the session is in `made`.
@@ -358,12 +364,12 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
   let outerPortBE: u32;
   let binding: Binding | null = null;
   let destination: Destination | null = null;
-  if (protocol == PROTOCOL_TCP) {
-    const paired = pairedAddress(family, packet.sourceLo, packet.sourceHi);
-    if (paired < 0) return DropReason.SNAT_ADDRESS_MISSING;
-    pool = <u32>paired;
-    destination = destinationOf(pool, remoteLo, remoteHi, remotePortBE);
-    const port = takeTcpPort(destination, pool, innerPortBE, remoteLo, remoteHi, remotePortBE);
+  if (!isMappedIndependently(protocol)) {
+    const reason = choosePorts(family, packet.sourceLo, packet.sourceHi);
+    if (reason != DropReason.NONE) return reason;
+    pool = chosenPool;
+    destination = destinationOf(pool, remoteLo, remoteHi, remotePortBE, protocol);
+    const port = takePortTowards(destination, innerPortBE, remoteLo, remoteHi, remotePortBE, protocol);
     if (port == 0) {
       if (destination != null) dropUnused(destination);
       countExhausted(pool, protocol);
@@ -378,11 +384,11 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
     while (binding != null && isTaken(binding, remoteLo, remoteHi, remotePortBE))
       binding = findBinding(binding, packet.sourceLo, packet.sourceHi, innerPortBE, protocol, family);
     if (binding == null) {
-      const paired = pairedAddress(family, packet.sourceLo, packet.sourceHi);
-      if (paired < 0) return DropReason.SNAT_ADDRESS_MISSING;
-      binding = makeBinding(packet.sourceLo, packet.sourceHi, innerPortBE, protocol, family, paired);
+      const reason = choosePorts(family, packet.sourceLo, packet.sourceHi);
+      if (reason != DropReason.NONE) return reason;
+      binding = makeBinding(packet.sourceLo, packet.sourceHi, innerPortBE, protocol, family);
       if (binding == null) {
-        countExhausted(paired, protocol);
+        countExhausted(chosenPool, protocol);
         return DropReason.SNAT_PORTS_EXHAUSTED;
       }
     }
@@ -390,7 +396,69 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
     pool = binding.pool;
     outerPortBE = binding.outerPortBE;
   }
+  enter(
+    kind,
+    packet.sourceLo,
+    packet.sourceHi,
+    innerPortBE,
+    packet.family == 4 ? mappedBE(packet.destinationHi) : 0,
+    remoteLo,
+    remoteHi,
+    remotePortBE,
+    protocol,
+    pool,
+    outerPortBE,
+    binding != null ? changetype<usize>(binding) : changetype<usize>(destination),
+    nowMs,
+  );
+  return DropReason.NONE;
+}
 
+/**
+ * A session for the parsed packet, which comes from outside to a binding without one (endpoint-independent filtering).
+ * DropReason.NONE: the session is in `made`.
+ */
+export function makeInboundSession(kind: VirtualServer, b: Binding, nowMs: u32): DropReason {
+  // Outsiders don't get the last quarter of the table: it is for the Pods.
+  if ((free == 0 && used == max) || sessionsAlive() >= max - (max >> 2)) return DropReason.SESSION_TABLE_FULL;
+  const refused = mayOpen(b.innerLo, b.innerHi);
+  if (refused != DropReason.NONE) return refused;
+  b.sessions++;
+  enter(
+    kind,
+    b.innerLo,
+    b.innerHi,
+    b.innerPortBE,
+    kind == VirtualServer.EGRESS_IPV4 ? mappedBE(packet.sourceHi) : 0,
+    packet.sourceLo,
+    packet.sourceHi,
+    remotePortOf(packet.protocol, packet.sourcePortBE),
+    packet.protocol,
+    b.pool,
+    b.outerPortBE,
+    changetype<usize>(b),
+    nowMs,
+  );
+  made.tcpState = <u8>TcpState.OUTER_INIT;
+  return DropReason.NONE;
+}
+
+/** Takes a free place of the table, of which there is one. `holder`: the Binding or Destination. */
+function enter(
+  kind: VirtualServer,
+  innerLo: u64,
+  innerHi: u64,
+  innerPortBE: u32,
+  seen4BE: u32,
+  remoteLo: u64,
+  remoteHi: u64,
+  remotePortBE: u32,
+  protocol: u32,
+  pool: u32,
+  outerPortBE: u32,
+  holder: usize,
+  nowMs: u32,
+): void {
   let p = free;
   if (p != 0) free = changetype<Session>(p).nextOut;
   else {
@@ -401,11 +469,11 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
   }
   const s = changetype<Session>(p);
   const address = poolAddress(pool);
-  s.innerLo = packet.sourceLo;
-  s.innerHi = packet.sourceHi;
+  s.innerLo = innerLo;
+  s.innerHi = innerHi;
   s.remoteLo = remoteLo;
   s.remoteHi = remoteHi;
-  s.seen4BE = packet.family == 4 ? mappedBE(packet.destinationHi) : 0;
+  s.seen4BE = seen4BE;
   s.innerPortBE = <u16>innerPortBE;
   s.remotePortBE = <u16>remotePortBE;
   s.outerPortBE = <u16>outerPortBE;
@@ -417,11 +485,11 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
   s.lastSeenMs = nowMs;
   setDeltas(s, address);
   const cold = coldOf(s);
-  cold.binding = protocol == PROTOCOL_TCP ? changetype<usize>(destination) : changetype<usize>(binding);
+  cold.binding = holder;
   cold.poolGeneration = <u16>address.generation;
   cold.policyGeneration = policyGeneration;
   cold.createdMs = nowMs;
-  cold.pod = countPod(packet.sourceLo, packet.sourceHi);
+  cold.pod = countPod(innerLo, innerHi);
 
   const outer = outBucketOf(s);
   s.nextOut = load<u32>(outer);
@@ -432,7 +500,6 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
   countSession(kind, 1);
   logCreated(placeOf(s));
   made = s;
-  return DropReason.NONE;
 }
 
 /** A session has the binding's outer port towards this remote end already. */
@@ -441,39 +508,56 @@ function isTaken(b: Binding, remoteLo: u64, remoteHi: u64, remotePortBE: u32): b
   return s != null && hasPoolAddress(s);
 }
 
-// @ts-ignore: decorator
-@inline
-function outerPorts(remotePortBE: u32, port: u32): u32 {
-  return remotePortBE | (<u32>bswap<u16>(<u16>port) << 16);
-}
-
-/** A port of the address that no session uses towards this remote end (RFC 7857 §2.5), in host order; 0 = none. */
-function takeTcpPort(
+/** Of what choosePorts chose, a port that no session uses towards this remote end (RFC 7857 §2.5), in host order; 0 = none. */
+function takePortTowards(
   d: Destination | null,
-  pool: u32,
   innerPortBE: u32,
   remoteLo: u64,
   remoteHi: u64,
   remotePortBE: u32,
+  protocol: u32,
 ): u32 {
-  const address = poolAddress(pool);
-  const count = address.lastPort - address.firstPort + 1;
-  const word = portsWord(innerPortBE | (remotePortBE << 16), PROTOCOL_TCP, 0);
+  const word = portsWord(innerPortBE | (remotePortBE << 16), protocol, 0);
   const hash = portHash(packet.sourceLo, packet.sourceHi, remoteLo, remoteHi, word);
+  const preferred = preferredPorts(protocol, innerPortBE);
   if (d != null && d.bitmap != 0) {
     // Sessions that found no record aren't in the bitmap: each hit is checked.
-    for (let i: u32 = 0; i < count; i++) {
-      const port = takePort(d.bitmap, address, hash);
-      if (port == 0 || findInbound(pool, outerPorts(remotePortBE, port), remoteLo, remoteHi, PROTOCOL_TCP) == null)
-        return port;
+    for (let i = chosenFirst; i <= chosenLast; i++) {
+      const port = takePort(d.bitmap, chosenFirst, chosenLast, hash, preferred);
+      if (port == 0 || isUnused(port, remoteLo, remoteHi, remotePortBE, protocol)) return port;
     }
     return 0;
   }
+  if (preferred == ANY_PORT) return probe(chosenFirst, 1, hash, remoteLo, remoteHi, remotePortBE, protocol);
+  // Every second port: those of the inner port's parity, then the others.
+  const odd = ((innerPortBE >> 8) ^ chosenFirst) & 1;
+  const port = probe(chosenFirst + odd, 2, hash, remoteLo, remoteHi, remotePortBE, protocol);
+  return port != 0 ? port : probe(chosenFirst + (odd ^ 1), 2, hash, remoteLo, remoteHi, remotePortBE, protocol);
+}
+
+// @ts-ignore: decorator
+@inline
+function isUnused(port: u32, remoteLo: u64, remoteHi: u64, remotePortBE: u32, protocol: u32): bool {
+  return findInbound(chosenPool, remotePortBE | (<u32>bswap<u16>(<u16>port) << 16), remoteLo, remoteHi, protocol) == null;
+}
+
+/** A port that is free among first, first + stride, … up to the last chosen one, in a keyed order; 0 = none. */
+function probe(
+  first: u32,
+  stride: u32,
+  hash: u64,
+  remoteLo: u64,
+  remoteHi: u64,
+  remotePortBE: u32,
+  protocol: u32,
+): u32 {
+  if (first > chosenLast) return 0;
+  const count = (chosenLast - first) / stride + 1;
   let offset = <u32>(hash % count);
   const step = probeStep(count, hash);
   for (let i: u32 = 0; i < count; i++) {
-    const port = address.firstPort + offset;
-    if (findInbound(pool, outerPorts(remotePortBE, port), remoteLo, remoteHi, PROTOCOL_TCP) == null) return port;
+    const port = first + offset * stride;
+    if (isUnused(port, remoteLo, remoteHi, remotePortBE, protocol)) return port;
     offset += step;
     if (offset >= count) offset -= count;
   }
@@ -539,11 +623,12 @@ export function removeSession(s: Session, nowMs: u32): void {
   unlink(inBucketOf(s), s, offsetof<Session>("nextIn"));
   const cold = coldOf(s);
   releasePod(cold.pod);
-  if (s.protocol == PROTOCOL_TCP && hasPoolAddress(s)) countReleased(s.pool, PROTOCOL_TCP);
   const binding = cold.binding;
-  if (binding != 0) {
-    if (s.protocol == PROTOCOL_TCP) forgetPort(changetype<Destination>(binding), bswap<u16>(s.outerPortBE));
-    else releaseBinding(changetype<Binding>(binding), nowMs);
+  if (isBinding(binding)) {
+    releaseBinding(changetype<Binding>(binding), nowMs);
+  } else {
+    if (hasPoolAddress(s)) countReleased(s.pool, s.protocol);
+    if (binding != 0) forgetPort(changetype<Destination>(binding), bswap<u16>(s.outerPortBE));
   }
   countSession(s.kind, -1);
   s.protocol = 0;
@@ -554,7 +639,7 @@ export function removeSession(s: Session, nowMs: u32): void {
 /** Idle time after which the session ends, ms. */
 function lifetime(s: Session): u32 {
   if (s.protocol != PROTOCOL_TCP) return s.protocol == PROTOCOL_ICMP4 ? limits.icmpMs : limits.udpMs;
-  if (s.tcpState == TcpState.INIT) return limits.tcpSynMs;
+  if (isOpening(s.tcpState)) return limits.tcpSynMs;
   return isClosing(s.tcpState) ? limits.tcpTransitoryMs : limits.tcpEstablishedMs;
 }
 

@@ -6,6 +6,7 @@ import { reserve } from "./arena";
 import { sumAddress } from "./checksum";
 import { scramble } from "./hash";
 import { clearPoolUse } from "./pool-use";
+import { PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 
 @unmanaged
 @final
@@ -24,7 +25,7 @@ export class PoolAddress {
   /** Folded sums for checksum deltas. */
   sum: u32;
   inboundSum: u32;
-  /** 65,536 bits each: ports, ICMP identifiers in use. */
+  /** 65,536 bits each: ports, ICMP identifiers in use; the TCP ports of bindings lie behind them. */
   udpPorts: usize;
   icmpIds: usize;
 }
@@ -32,6 +33,8 @@ if (offsetof<PoolAddress>() != 64) ERROR("PoolAddress must be 64 bytes");
 
 export const MAX_POOL_ADDRESSES: u32 = 1024;
 const BITMAP_BYTES: usize = 8192;
+/** Of an address: UDP, ICMP, TCP. */
+const BITMAPS: usize = 3;
 /** Places of the look-up by inbound address: load ≤ 1/4. */
 const LOOKUP_PLACES: u32 = 4096;
 /** Pods are hashed to this many shares of the pool. */
@@ -48,10 +51,10 @@ let places: u32 = 0;
 
 export function initPool(): bool {
   table = reserve(<u64>MAX_POOL_ADDRESSES * offsetof<PoolAddress>());
-  const bitmaps = reserve(<u64>MAX_POOL_ADDRESSES * BITMAP_BYTES * 2);
+  const bitmaps = reserve(<u64>MAX_POOL_ADDRESSES * BITMAP_BYTES * BITMAPS);
   if (table == 0 || bitmaps == 0) return false;
   for (let i: u32 = 0; i < MAX_POOL_ADDRESSES; i++) {
-    poolAddress(i).udpPorts = bitmaps + <usize>i * BITMAP_BYTES * 2;
+    poolAddress(i).udpPorts = bitmaps + <usize>i * BITMAP_BYTES * BITMAPS;
     poolAddress(i).icmpIds = poolAddress(i).udpPorts + BITMAP_BYTES;
   }
   indexPool();
@@ -67,6 +70,12 @@ export function poolAddressTable(): usize {
 @inline
 export function poolAddress(index: u32): PoolAddress {
   return changetype<PoolAddress>(table + (<usize>index << 6));
+}
+
+/** Which ports of the address bindings of the protocol have. */
+export function portBitmap(address: PoolAddress, protocol: u32): usize {
+  if (protocol == PROTOCOL_UDP) return address.udpPorts;
+  return protocol == PROTOCOL_TCP ? address.icmpIds + BITMAP_BYTES : address.icmpIds;
 }
 
 /** Under automap the address is the host's own, and return traffic arrives at an alias. */
@@ -101,7 +110,7 @@ export function addPoolAddress(
     entry.sum = family == 4 ? sumAddress(0, hi & 0xffffffff00000000) : sumAddress(lo, hi);
     entry.inboundSum =
       family == 4 ? sumAddress(0, inboundHi & 0xffffffff00000000) : sumAddress(inboundLo, inboundHi);
-    memory.fill(entry.udpPorts, 0, BITMAP_BYTES * 2);
+    memory.fill(entry.udpPorts, 0, BITMAP_BYTES * BITMAPS);
     clearPoolUse(i);
     places = max(places, i + 1);
     return i;

@@ -1,5 +1,6 @@
 /**
- * TCP session states (RFC 6146 §3.5.2) and the lifetime of each. Sessions are opened from inside only.
+ * TCP session states (RFC 6146 §3.5.2) and the lifetime of each. Sessions are opened from inside, and from outside where
+ * filtering is endpoint-independent.
  */
 import { TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN } from "./wire/tcp";
 
@@ -14,6 +15,8 @@ export enum TcpState {
   BOTH_FIN,
   /** RST seen: short life, but a packet without RST brings it back (RFC 6146 §3.5.2.2). */
   TRANS,
+  /** SYN from outside, no answer yet. */
+  OUTER_INIT,
 }
 
 /** The state after a segment with `flags`; `outbound` = from inside. */
@@ -24,6 +27,9 @@ export function nextTcpState(state: u32, flags: u32, outbound: bool): u32 {
   switch (state) {
     case TcpState.INIT:
       if (!outbound && flags & TCP_SYN) return TcpState.ESTABLISHED;
+      return state;
+    case TcpState.OUTER_INIT:
+      if (outbound && flags & TCP_SYN) return TcpState.ESTABLISHED;
       return state;
     case TcpState.ESTABLISHED:
       if (fin) return outbound ? TcpState.INNER_FIN : TcpState.OUTER_FIN;
@@ -44,6 +50,12 @@ export function nextTcpState(state: u32, flags: u32, outbound: bool): u32 {
 @inline
 export function opensConnection(flags: u32): bool {
   return (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+// @ts-ignore: decorator
+@inline
+export function isOpening(state: u32): bool {
+  return state == TcpState.INIT || state == TcpState.OUTER_INIT;
 }
 
 // @ts-ignore: decorator

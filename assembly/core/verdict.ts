@@ -83,8 +83,10 @@ export enum DropReason {
   MAPPING_QUEUE_FULL,
   /** No SNAT address of the family that the packet needs. */
   SNAT_ADDRESS_MISSING,
-  /** Every port of the Pod's SNAT address is in use. */
+  /** Every port of the Pod's SNAT address, or of its block, is in use. */
   SNAT_PORTS_EXHAUSTED,
+  /** The Pod's address lies beyond the last port block that the SNAT addresses have (`--port-block`). */
+  SNAT_BLOCK_MISSING,
   /** Session table full. */
   SESSION_TABLE_FULL,
   /** The Pod has as many sessions as it may have (`--pod-sessions`). */
@@ -95,6 +97,8 @@ export enum DropReason {
   TCP_NO_SESSION,
   /** From outside: belongs to no session. */
   INBOUND_NO_SESSION,
+  /** From an IPv6 host to the open port of an IPv4 Pod (`--eif`), which knows no address for a host it hasn't sent to. */
+  INBOUND_REMOTE_UNMAPPED,
   /** TTL or hop limit used up; the sender gets Time Exceeded. */
   HOP_LIMIT_EXPIRED,
   /** Larger than the next link; the sender gets Fragmentation Needed or Packet Too Big. */

@@ -3,6 +3,7 @@
  * larger lies in memory, where `layout()` says. Not re-entrant; no function blocks, allocates or throws.
  */
 import { reserve } from "../core/arena";
+import { behaviour, defaultBehaviour } from "../core/behaviour";
 import { initBindings } from "../core/bib";
 import { VirtualServer, byteCounters, counters, dropCounters, packetCounters } from "../core/counters";
 import { MAX_EAMS, eamOrder6, eamTable, stateless } from "../core/eam";
@@ -15,6 +16,7 @@ import { setNat64 } from "../core/nat64";
 import { MAX_ROUTE_MTUS, routeMtuTable, routeMtus } from "../core/path-mtu";
 import { initPods } from "../core/pod";
 import { poolUseTable } from "../core/pool-use";
+import { blockNets, blockOrder, portBlocks } from "../core/port-blocks";
 import {
   coldTable,
   endSessions,
@@ -60,6 +62,7 @@ const TICKS_PER_SWEEP: u32 = 10;
 export function init(maxSessions: u32, maxMappings: u32, key0: u64, key1: u64): usize {
   setHashKey(key0, key1);
   defaultLimits();
+  defaultBehaviour();
   const ok =
     initSlots() &&
     initPool() &&
@@ -93,6 +96,10 @@ export function init(maxSessions: u32, maxMappings: u32, key0: u64, key1: u64): 
   layout.routeMtus = <u32>changetype<usize>(routeMtus);
   layout.routeMtuTable = <u32>routeMtuTable;
   layout.maxRouteMtus = MAX_ROUTE_MTUS;
+  layout.behaviour = <u32>changetype<usize>(behaviour);
+  layout.portBlocks = <u32>changetype<usize>(portBlocks);
+  layout.blockNets = <u32>blockNets;
+  layout.blockOrder = <u32>blockOrder;
   layout.arguments = <u32>argumentBlock;
   layout.sessions = <u32>sessionTable();
   layout.sessionColds = <u32>coldTable();

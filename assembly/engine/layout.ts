@@ -25,6 +25,10 @@ export class Layout {
   routeMtus: u32;
   routeMtuTable: u32;
   maxRouteMtus: u32;
+  behaviour: u32;
+  portBlocks: u32;
+  blockNets: u32;
+  blockOrder: u32;
   /** 64 bytes for arguments larger than a number. */
   arguments: u32;
   sessions: u32;
@@ -39,9 +43,9 @@ export class Layout {
   maxPoolAddresses: u32;
 }
 
-const RECORD = memory.data(136, 8);
+const RECORD = memory.data(152, 8);
 const ARGUMENTS = memory.data(64, 8);
-if (offsetof<Layout>() != 136) ERROR("Layout must be 136 bytes");
+if (offsetof<Layout>() != 152) ERROR("Layout must be 152 bytes");
 
 export const layout: Layout = changetype<Layout>(RECORD);
 export const argumentBlock: usize = ARGUMENTS;

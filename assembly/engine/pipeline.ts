@@ -47,6 +47,7 @@ import { NO_MARKS, begin, mayMerge, merge, packetMarks } from "./coalesce";
 import { takeFastPath } from "./fast-path";
 import { IPV6_MINIMUM_MTU, cutAbove, sendFragments } from "./fragmentation";
 import { handBack } from "./hand-back";
+import { openInbound } from "./inbound";
 import { heldIp, heldLength, heldSlot, holdFragment, releaseFragment } from "./held-fragments";
 import { sendRouteRefused, sendTimeExceeded, sendTooBig } from "./icmp-error";
 import { pathIn, pathOut, relayIn, relayOut } from "./icmp-relay";
@@ -177,7 +178,7 @@ function fromPod(): DropReason {
 
 function fromOutside(pool: u32): DropReason {
   // An echo request from outside belongs to nobody inside.
-  const s = packet.protocol == PROTOCOL_ICMP4 && packet.echoRequest ? changetype<Session>(0) : findIn(pool);
+  let s = packet.protocol == PROTOCOL_ICMP4 && packet.echoRequest ? changetype<Session>(0) : findIn(pool);
   if (s == null || !isCurrent(s)) {
     // From a Pod to one of our own addresses: out, and back in (hairpin).
     // No Pod has an address of the pool, be it inside an internal network.
@@ -186,7 +187,10 @@ function fromOutside(pool: u32): DropReason {
       packet.fromOutside = false;
       return fromPod();
     }
-    return toHost(poolAddress(pool));
+    const reason = openInbound(pool, turned, now);
+    if (reason == DropReason.INBOUND_NO_SESSION) return toHost(poolAddress(pool));
+    if (reason != DropReason.NONE) return reason;
+    s = made;
   }
   s.lastSeenMs = now;
   if (packet.protocol == PROTOCOL_TCP) followTcp(s, false);

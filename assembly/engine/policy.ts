@@ -64,7 +64,12 @@ function match(table: usize, count: u32, lo: u64, hi: u64): Prefix | null {
 
 /** The policy for the packet's source, or null: the source is outside the internal networks. */
 export function sourcePolicy(): Policy | null {
-  const prefix = match(INTERNAL, policies.internalCount, packet.sourceLo, packet.sourceHi);
+  return policyOf(packet.sourceLo, packet.sourceHi);
+}
+
+/** The policy for an address, or null when it is outside the internal networks. */
+export function policyOf(lo: u64, hi: u64): Policy | null {
+  const prefix = match(INTERNAL, policies.internalCount, lo, hi);
   return prefix == null ? null : changetype<Policy>(POLICIES + (<usize>prefix.policy << 4));
 }
 

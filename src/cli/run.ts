@@ -8,6 +8,14 @@ import { defaultStore } from "../mappings/default-store.ts";
 import { checkStore } from "../mappings/open.ts";
 import { runNetd } from "../netd/main.ts";
 import {
+  type BehaviourFlags,
+  behaviourHelp,
+  behaviourOf,
+  eifOption,
+  eimOption,
+  portBlockOption,
+} from "./behaviour-options.ts";
+import {
   addSessionOptions,
   engineOptions,
   type SessionFlags,
@@ -15,7 +23,7 @@ import {
   shortTimes,
 } from "./session-options.ts";
 
-interface RunFlags extends SessionFlags {
+interface RunFlags extends SessionFlags, BehaviourFlags {
   readonly file: string[];
   readonly internal?: string[];
   readonly internalNet?: string[];
@@ -70,7 +78,10 @@ export function registerRun(program: Command): void {
     .option("--redis-cert <file>", "client certificate for rediss:")
     .option("--redis-key <file>", "its private key")
     .option("--redis-ca <file>", "certificate authority of the Redis server")
-    .option("--workers <n>", "packet workers, a TUN device each", parseWorkers, 1);
+    .option("--workers <n>", "packet workers, a TUN device each", parseWorkers, 1)
+    .addOption(eimOption())
+    .addOption(eifOption())
+    .addOption(portBlockOption());
   addSessionOptions(command)
     .option("--admin <host:port>", "where API, health and metrics are served", parseAdmin, defaultAdmin)
     .addOption(
@@ -80,7 +91,7 @@ export function registerRun(program: Command): void {
       "--cleanup",
       "remove rules, routes, devices and the guard at a stop: Pods' traffic is no longer refused",
     )
-    .addHelpText("after", sessionHelp + help)
+    .addHelpText("after", behaviourHelp + sessionHelp + help)
     .action(async (flags: RunFlags) => {
       const { redisCert, redisKey, redisCa, store = defaultStore() } = flags;
       checkStore({ spec: store, redisCert, redisKey, redisCa });
@@ -101,6 +112,7 @@ export function registerRun(program: Command): void {
             ...{ store, redisCert, redisKey, redisCa },
             workers: flags.workers,
             engine,
+            behaviour: behaviourOf(flags),
             admin: flags.admin,
             logLevel: flags.logLevel,
           },
@@ -111,7 +123,7 @@ export function registerRun(program: Command): void {
     });
 }
 
-function parseWorkers(text: string): number {
+export function parseWorkers(text: string): number {
   const workers = Number(text);
   if (!/^\d+$/.test(text) || workers < 1 || workers > maxWorkers)
     throw new InvalidArgumentError(`It must be a number from 1 to ${maxWorkers}.`);
@@ -123,7 +135,7 @@ function parseAdmin(text: string): string {
   return text;
 }
 
-function checkedCidr(text: string): string {
+export function checkedCidr(text: string): string {
   try {
     return formatCidr(parseCidr(text));
   } catch (cause) {

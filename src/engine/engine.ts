@@ -4,7 +4,10 @@ import { instantiate } from "@assemblyscript/loader";
 import { isIpv4, parseCidr } from "../addresses.ts";
 import { Eg46Error } from "../errors.ts";
 import { engineBytes, mappedBytes } from "./address-form.ts";
+import { defaultBehaviour, protocolMask } from "./behaviour.ts";
+import { blockKeys, writeBlocks } from "./block-tables.ts";
 import {
+  behaviourOffsets,
   eamOffsets,
   layoutHash,
   layoutOffsets,
@@ -16,7 +19,8 @@ import {
   routeMtusOffsets,
   statelessOffsets,
 } from "./layout.gen.ts";
-import type { EngineSettings, PoolEntry, StatelessSettings } from "./settings.ts";
+import { planBlocks } from "./port-blocks.ts";
+import type { EngineSettings, StatelessSettings } from "./settings.ts";
 
 /** The functions of assembly/engine/index.ts; documented there. Addresses are byte offsets into `memory`. */
 export interface EngineExports {
@@ -119,8 +123,11 @@ function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint
     bytes.set(mappedBytes(nat64?.network ?? "::"), layout.arguments);
     exports.nat64(nat64?.prefixLength ?? 0);
     writeRouteMtus(settings);
+    const { eim, eif } = settings.behaviour ?? defaultBehaviour;
+    view.setUint32(layout.behaviour + behaviourOffsets.mapping, protocolMask([...eim, "icmp"]), true);
+    view.setUint32(layout.behaviour + behaviourOffsets.filtering, protocolMask(eif), true);
     exports.policyChanged();
-    configurePool(settings.pool);
+    configurePool(settings);
   }
 
   function configureStateless(settings: StatelessSettings): void {
@@ -196,8 +203,13 @@ function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint
     view.setUint32(layout.routeMtus + routeMtusOffsets.least, least, true);
   }
 
-  function configurePool(entries: readonly PoolEntry[]): void {
-    const wanted = new Map(entries.map((entry) => [JSON.stringify(entry), entry]));
+  function configurePool({ pool: entries, internalNets, behaviour }: EngineSettings): void {
+    const size = behaviour?.portBlock ?? 0;
+    const blocks = size > 0 ? planBlocks(size, internalNets, entries) : undefined;
+    const keys = blocks ? blockKeys(blocks) : new Map<unknown, string>();
+    // A change of what makes a block, too, is the end of the sessions on an address: others have the ports now.
+    const keyOf = (entry: unknown) => JSON.stringify([entry, keys.get(entry)]);
+    const wanted = new Map(entries.map((entry) => [keyOf(entry), entry]));
     const gone = [...pool].filter(([key]) => !wanted.has(key));
     const come = [...wanted].filter(([key]) => !pool.has(key));
     for (const [key, index] of gone) {
@@ -219,6 +231,7 @@ function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint
     } finally {
       // Also when there is no room: what has gone must be out of the look-ups.
       if (gone.length + come.length > 0) exports.poolIndex();
+      writeBlocks(view, layout, blocks, (entry) => pool.get(keyOf(entry)));
     }
   }
 

@@ -37,15 +37,17 @@ export const DropReason = {
   MAPPING_QUEUE_FULL: 33,
   SNAT_ADDRESS_MISSING: 34,
   SNAT_PORTS_EXHAUSTED: 35,
-  SESSION_TABLE_FULL: 36,
-  POD_SESSIONS_EXCEEDED: 37,
-  POD_TABLE_FULL: 38,
-  TCP_NO_SESSION: 39,
-  INBOUND_NO_SESSION: 40,
-  HOP_LIMIT_EXPIRED: 41,
-  PACKET_TOO_BIG: 42,
-  OUTPUT_FULL: 43,
-  DEVICE_REFUSED: 44,
+  SNAT_BLOCK_MISSING: 36,
+  SESSION_TABLE_FULL: 37,
+  POD_SESSIONS_EXCEEDED: 38,
+  POD_TABLE_FULL: 39,
+  TCP_NO_SESSION: 40,
+  INBOUND_NO_SESSION: 41,
+  INBOUND_REMOTE_UNMAPPED: 42,
+  HOP_LIMIT_EXPIRED: 43,
+  PACKET_TOO_BIG: 44,
+  OUTPUT_FULL: 45,
+  DEVICE_REFUSED: 46,
 } as const;
 
 /** Every DropReason with its description, in the order of the codes. */
@@ -85,16 +87,18 @@ export const dropReasons: readonly { readonly name: string; readonly code: numbe
   { name: "MAPPING_TIMEOUT", code: 32, description: "DNS46 pool address: the mapping store did not answer in time." },
   { name: "MAPPING_QUEUE_FULL", code: 33, description: "DNS46 pool address: too many packets wait for the mapping store." },
   { name: "SNAT_ADDRESS_MISSING", code: 34, description: "No SNAT address of the family that the packet needs." },
-  { name: "SNAT_PORTS_EXHAUSTED", code: 35, description: "Every port of the Pod's SNAT address is in use." },
-  { name: "SESSION_TABLE_FULL", code: 36, description: "Session table full." },
-  { name: "POD_SESSIONS_EXCEEDED", code: 37, description: "The Pod has as many sessions as it may have (`--pod-sessions`)." },
-  { name: "POD_TABLE_FULL", code: 38, description: "Too many Pods for their sessions to be counted, while `--pod-sessions` limits them." },
-  { name: "TCP_NO_SESSION", code: 39, description: "TCP segment from a Pod that belongs to no session and opens none." },
-  { name: "INBOUND_NO_SESSION", code: 40, description: "From outside: belongs to no session." },
-  { name: "HOP_LIMIT_EXPIRED", code: 41, description: "TTL or hop limit used up; the sender gets Time Exceeded." },
-  { name: "PACKET_TOO_BIG", code: 42, description: "Larger than the next link; the sender gets Fragmentation Needed or Packet Too Big." },
-  { name: "OUTPUT_FULL", code: 43, description: "More output than the ring holds in one batch." },
-  { name: "DEVICE_REFUSED", code: 44, description: "The device would not take the packet. Counted by the host." },
+  { name: "SNAT_PORTS_EXHAUSTED", code: 35, description: "Every port of the Pod's SNAT address, or of its block, is in use." },
+  { name: "SNAT_BLOCK_MISSING", code: 36, description: "The Pod's address lies beyond the last port block that the SNAT addresses have (`--port-block`)." },
+  { name: "SESSION_TABLE_FULL", code: 37, description: "Session table full." },
+  { name: "POD_SESSIONS_EXCEEDED", code: 38, description: "The Pod has as many sessions as it may have (`--pod-sessions`)." },
+  { name: "POD_TABLE_FULL", code: 39, description: "Too many Pods for their sessions to be counted, while `--pod-sessions` limits them." },
+  { name: "TCP_NO_SESSION", code: 40, description: "TCP segment from a Pod that belongs to no session and opens none." },
+  { name: "INBOUND_NO_SESSION", code: 41, description: "From outside: belongs to no session." },
+  { name: "INBOUND_REMOTE_UNMAPPED", code: 42, description: "From an IPv6 host to the open port of an IPv4 Pod (`--eif`), which knows no address for a host it hasn't sent to." },
+  { name: "HOP_LIMIT_EXPIRED", code: 43, description: "TTL or hop limit used up; the sender gets Time Exceeded." },
+  { name: "PACKET_TOO_BIG", code: 44, description: "Larger than the next link; the sender gets Fragmentation Needed or Packet Too Big." },
+  { name: "OUTPUT_FULL", code: 45, description: "More output than the ring holds in one batch." },
+  { name: "DEVICE_REFUSED", code: 46, description: "The device would not take the packet. Counted by the host." },
 ];
 
 export const Verdict = {
@@ -161,6 +165,7 @@ export const TcpState = {
   OUTER_FIN: 3,
   BOTH_FIN: 4,
   TRANS: 5,
+  OUTER_INIT: 6,
 } as const;
 
 /** Every TcpState with its description, in the order of the codes. */
@@ -171,6 +176,7 @@ export const tcpStates: readonly { readonly name: string; readonly code: number;
   { name: "OUTER_FIN", code: 3, description: "FIN from outside seen." },
   { name: "BOTH_FIN", code: 4, description: "" },
   { name: "TRANS", code: 5, description: "RST seen: short life, but a packet without RST brings it back (RFC 6146 §3.5.2.2)." },
+  { name: "OUTER_INIT", code: 6, description: "SYN from outside, no answer yet." },
 ];
 
 export const Change = {
@@ -234,18 +240,22 @@ export const layoutOffsets = {
   routeMtus: 80,
   routeMtuTable: 84,
   maxRouteMtus: 88,
-  arguments: 92,
-  sessions: 96,
-  sessionColds: 100,
-  generations: 104,
-  maxSessions: 108,
-  sessionLog: 112,
-  changeRing: 116,
-  changeCapacity: 120,
-  poolAddresses: 124,
-  poolUse: 128,
-  maxPoolAddresses: 132,
-  sizeof: 136,
+  behaviour: 92,
+  portBlocks: 96,
+  blockNets: 100,
+  blockOrder: 104,
+  arguments: 108,
+  sessions: 112,
+  sessionColds: 116,
+  generations: 120,
+  maxSessions: 124,
+  sessionLog: 128,
+  changeRing: 132,
+  changeCapacity: 136,
+  poolAddresses: 140,
+  poolUse: 144,
+  maxPoolAddresses: 148,
+  sizeof: 152,
 } as const;
 
 /** Byte offsets of the fields of Limits (assembly/core/limits.ts). */
@@ -425,5 +435,33 @@ export const poolUseOffsets = {
   sizeof: 24,
 } as const;
 
+/** Byte offsets of the fields of Behaviour (assembly/core/behaviour.ts). */
+export const behaviourOffsets = {
+  mapping: 0,
+  filtering: 4,
+  sizeof: 8,
+} as const;
+
+/** Byte offsets of the fields of PortBlocks (assembly/core/port-blocks.ts). */
+export const portBlocksOffsets = {
+  size: 0,
+  netCount: 4,
+  perAddress4: 8,
+  perAddress6: 12,
+  count4: 16,
+  count6: 20,
+  sizeof: 24,
+} as const;
+
+/** Byte offsets of the fields of BlockNet (assembly/core/port-blocks.ts). */
+export const blockNetOffsets = {
+  lo: 0,
+  hi: 8,
+  maskLo: 16,
+  maskHi: 24,
+  first: 32,
+  sizeof: 40,
+} as const;
+
 /** Equal to the engine's global of the same name, or the two are of different builds. */
-export const layoutHash = -614909692;
+export const layoutHash = 518946095;

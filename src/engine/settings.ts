@@ -1,5 +1,6 @@
 import type { Cidr } from "../addresses.ts";
 import type { RouteMtu } from "../netd/protocol.ts";
+import type { NatBehaviour } from "./behaviour.ts";
 
 /** What one worker's engine is to do; plain data, so that it passes between threads. */
 export interface EngineSettings {
@@ -27,6 +28,8 @@ export interface EngineSettings {
   readonly router4?: string | undefined;
   /** The device takes UDP super-packets: datagrams are merged on their way to it. Default false. */
   readonly coalesceUdp?: boolean | undefined;
+  /** Default: defaultBehaviour. Not to be changed once there are sessions. */
+  readonly behaviour?: NatBehaviour | undefined;
   readonly pool: readonly PoolEntry[];
 }
 

@@ -1,9 +1,11 @@
 import { cidrContains, isIpv4, numberToIpv4, parseCidr } from "../addresses.ts";
 import type { EgressConfig } from "../config/resolve.ts";
 import type { DnsConfig } from "../dns/proxy.ts";
-import { type EngineSettings, inactiveSettings } from "../engine/settings.ts";
+import { defaultBehaviour, type NatBehaviour } from "../engine/behaviour.ts";
+import { type EngineSettings, inactiveSettings, type PoolEntry } from "../engine/settings.ts";
 import type { AutomapRoute, HostFacts, NetworkPlan, SharedPorts } from "../netd/protocol.ts";
 import { smallestMtu } from "../netd/route-mtus.ts";
+import { blockWarnings } from "./block-warnings.ts";
 import { type Share, sharedPorts, sharedShares } from "./shared-snat.ts";
 
 /** Everything that follows from the configuration in force and the host it runs on. Pure data. */
@@ -26,7 +28,12 @@ const firstAlias4 = 0xc0000080;
 const aliasPrefix6 = "fd46:e6e6:e6e6::";
 
 /** `egress` undefined = nothing may leave. `workers` is how many TUNs there are. */
-export function desire(egress: EgressConfig | undefined, facts: HostFacts, workers: number): Desired {
+export function desire(
+  egress: EgressConfig | undefined,
+  facts: HostFacts,
+  workers: number,
+  behaviour: NatBehaviour = defaultBehaviour,
+): Desired {
   const common = {
     mtuInner: smallestMtu(facts.internal),
     mtuOuter: smallestMtu(facts.external),
@@ -35,6 +42,7 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
     coalesceUdp: facts.tuns.length > 0 && facts.tuns.every(({ uso }) => uso),
     self4: ownAddress(facts.internal, true),
     self6: ownAddress(facts.internal, false),
+    behaviour,
   };
   if (egress === undefined)
     return {
@@ -61,6 +69,12 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
           };
   const aliased = new Set(routes.map((route) => route.alias));
   const natSubnets = dns ? [dns.subnet] : [];
+  const pools = Array.from({ length: workers }, (_, worker) =>
+    shares.filter((share) => share.worker === worker).map(({ entry }) => entry),
+  );
+  const { portBlock } = behaviour;
+  const blockNotes =
+    portBlock > 0 ? blockWarnings(portBlock, egress, facts.internalNets, pools.slice(0, used)) : [];
   return {
     plan: {
       workers: used,
@@ -79,7 +93,7 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
       dns: dns !== undefined,
       natSubnets,
       nat64,
-      pool: shares.filter((share) => share.worker === worker).map(({ entry }) => entry),
+      pool: pools[worker]!,
     })),
     dns: dns && {
       upstreams: dns.upstreams,
@@ -89,6 +103,7 @@ export function desire(egress: EgressConfig | undefined, facts: HostFacts, worke
     mappingPool: dns && { subnet: dns.subnet, reserved: dns.reservedStatic },
     warnings: [
       ...warnings,
+      ...blockNotes,
       ...routeWarnings(facts),
       ...upstreamWarnings(dns?.upstreams ?? [], facts),
       ...nat64Warnings(nat64, facts.internalNets),

@@ -121,7 +121,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   async function apply(): Promise<void> {
     const egress = resolution.state === "active" ? resolution.egress : undefined;
     clearTimeout(retry);
-    const desired = desire(egress, facts, workers.count);
+    const desired = desire(egress, facts, workers.count, options.behaviour);
     const changes = planChange(inForce, egress);
     try {
       frontend.allowFrom(facts.internalNets);

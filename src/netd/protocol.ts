@@ -1,4 +1,5 @@
 import type { Snapshot } from "../config/observe.ts";
+import type { NatBehaviour } from "../engine/behaviour.ts";
 import type { EngineOptions } from "../engine/options.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Certificates } from "../mappings/certificates.ts";
@@ -139,6 +140,7 @@ export interface GatewayOptions {
   readonly workers: number;
   /** Of each worker. */
   readonly engine: EngineOptions;
+  readonly behaviour: NatBehaviour;
   readonly admin: string;
   readonly logLevel: string;
 }

@@ -2,6 +2,7 @@ import { cidrContains, parseCidr } from "../addresses.ts";
 import { type Host, workerTable } from "./host.ts";
 import type { AutomapRoute, NetworkPlan } from "./protocol.ts";
 import { laterFragment, sharedRules } from "./shared-rules.ts";
+import { spreadSeed } from "./spread.ts";
 
 export const tableName = "egress46";
 /** Makes our table go away whether or not it is there. */
@@ -123,7 +124,7 @@ function fragments(host: Host, { address, alias }: AutomapRoute): string {
 function spread(host: Host, plan: NetworkPlan): string[] {
   return ["ip", "ip6"].map(
     (ip) =>
-      `iifname ${names(host.internal)} meta mark set jhash ${ip} saddr mod ${plan.workers} seed 0x46 offset ${workerTable}`,
+      `iifname ${names(host.internal)} meta mark set jhash ${ip} saddr mod ${plan.workers} seed 0x${spreadSeed.toString(16)} offset ${workerTable}`,
   );
 }
 

@@ -25,6 +25,6 @@ describe(`references, seed ${seed}`, () => {
         const { translated, difference } = compareOnRandomPackets(flows, translators, packets, seed);
         assert.equal(difference, undefined);
         t.diagnostic(`${translated} translated`);
-        assert.ok(translated > packets / 2 && translated < packets, `${translated} translated`);
+        assert.ok(translated > packets * 0.4 && translated < packets, `${translated} translated`);
       });
 });

@@ -101,8 +101,7 @@ const chain = (protocol: "tcp" | "udp", units: number) =>
 
 /** DF and identifications by the rule; then without them. */
 function comparable(wire: readonly Uint8Array[], direction: Direction, stream: boolean): Uint8Array[] {
-  const made = direction.name === "6→4";
-  if (!made) return [...wire];
+  if (!direction.name.startsWith("6→4")) return [...wire];
   const used = new Set<number>();
   return wire.map((packet) => {
     const ip = VNET_BYTES;

@@ -3,9 +3,21 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { numberToIpv4 } from "../../src/addresses.ts";
+import { defaultBehaviour, type NatBehaviour } from "../../src/engine/behaviour.ts";
+import { addressAt, blockAt, blockNumberOf, planBlocks, positionOf } from "../../src/engine/port-blocks.ts";
 import { decode } from "./decode.ts";
 import { type Lab, poolEntry, snat4, snat6, startLab } from "./engine.ts";
-import { type Flow, flow44, flow46, flow64, flows, fromPod, fromRemote, innerFamily } from "./flows.ts";
+import {
+  type Flow,
+  flow44,
+  flow46,
+  flow64,
+  flow66,
+  flows,
+  fromPod,
+  fromRemote,
+  innerFamily,
+} from "./flows.ts";
 import { type Protocol, SYN } from "./packets.ts";
 
 type Runs = { readonly numRuns: number; readonly seed: number };
@@ -112,6 +124,10 @@ const step = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ pool: fc.nat(3) }) },
   { weight: 1, arbitrary: fc.record({ expire: fc.constant(true) }) },
+  {
+    weight: 10,
+    arbitrary: fc.record({ stranger: fc.integer({ min: 1, max: 6 }), knocksAt: fc.nat(1 << 16) }),
+  },
 );
 
 /** Few addresses, few ports: collisions are the rule. */
@@ -122,8 +138,9 @@ const pools = [
   ["198.51.100.11", snat6],
 ].map((addresses) => addresses.map((address) => poolEntry(address, { firstPort: 7000, lastPort: 7040 })));
 
-async function bindingsAreUnique(runs: Runs): Promise<void> {
+async function bindingsAreUnique(runs: Runs, behaviour: NatBehaviour): Promise<void> {
   const lab = await startLab();
+  lab.configure({ behaviour });
   let now = 0;
   const property = fc.property(fc.array(step, { minLength: 100, maxLength: 300, size: "max" }), (steps) => {
     lab.configure({ pool: [] });
@@ -138,6 +155,35 @@ async function bindingsAreUnique(runs: Runs): Promise<void> {
         now += 8_000_000;
         lab.sweep(now);
         owners.clear();
+      } else if ("stranger" in chosen) {
+        // From a remote end that the Pod has perhaps not sent to.
+        const known = [...owners.values()];
+        const owner = known[chosen.knocksAt % Math.max(known.length, 1)];
+        if (owner === undefined) continue;
+        const seen = seenBy(kindOf(owner.flow), chosen.stranger);
+        const remote = onTheWire(kindOf(owner.flow), chosen.stranger);
+        const knock = fromRemote({ ...owner.flow, seen, remote }, owner.protocol, owner.outer, {
+          tcpFlags: SYN,
+        });
+        const { outputs, drops } = lab.push([knock], now);
+        const arrived = outputs[0] === undefined ? undefined : decode(outputs[0]);
+        const wire = wireOf(owner.protocol, owner.flow.snat, owner.outer, remote, knock.sourcePort);
+        const there = owners.get(wire);
+        if (there === undefined && !behaviour.eif.includes(owner.protocol))
+          assert.deepEqual(drops, { INBOUND_NO_SESSION: 1 }, wire);
+        else if (there === undefined && kindOf(owner.flow) === flow46)
+          assert.deepEqual(drops, { INBOUND_REMOTE_UNMAPPED: 1 }, wire);
+        else {
+          assert.deepEqual(drops, {}, wire);
+          // Whoever has the port has it for everybody.
+          const has = there ?? { ...owner, flow: { ...owner.flow, seen, remote } };
+          assert.deepEqual(
+            [arrived?.source, arrived?.destination, portAtPod(owner.protocol, arrived)],
+            [has.flow.seen, has.flow.pod, has.port],
+            wire,
+          );
+          owners.set(wire, has);
+        }
       } else if ("pool" in chosen) {
         const pool = pools[chosen.pool]!;
         lab.configure({ pool });
@@ -155,8 +201,12 @@ async function bindingsAreUnique(runs: Runs): Promise<void> {
           assert.deepEqual(drops, { SNAT_PORTS_EXHAUSTED: 1 });
           continue;
         }
-        const wire = [protocol, sent.source, sent.sourcePort, sent.destination, sent.destinationPort].join(
-          " ",
+        const wire = wireOf(
+          protocol,
+          sent.source,
+          sent.sourcePort,
+          sent.destination,
+          protocol === "icmp" ? sent.sourcePort : sent.destinationPort,
         );
         const owner = owners.get(wire);
         const identity = [flow.pod, flow.seen, port];
@@ -184,6 +234,15 @@ async function bindingsAreUnique(runs: Runs): Promise<void> {
   fc.assert(property, runs);
 }
 
+const wireOf = (...parts: readonly (string | number)[]) => parts.join(" ");
+function kindOf({ pod, snat }: Flow): Flow {
+  const outerSix = snat.includes(":");
+  if (pod.includes(":")) return outerSix ? flow66 : flow64;
+  return outerSix ? flow46 : flow44;
+}
+const portAtPod = (protocol: Protocol, packet: ReturnType<typeof decode> | undefined) =>
+  protocol === "icmp" ? packet?.sourcePort : packet?.destinationPort;
+
 const seenBy = (kind: Flow, remote: number) =>
   kind === flow46
     ? natAddress(remote)
@@ -192,6 +251,67 @@ const seenBy = (kind: Flow, remote: number) =>
       : innerFamily(kind) === 6
         ? host(remote)
         : `192.0.2.${remote}`;
+const onTheWire = (kind: Flow, remote: number) =>
+  kind.snat.includes(":") ? host(remote) : `192.0.2.${remote}`;
+
+const behaviours: readonly NatBehaviour[] = [
+  defaultBehaviour,
+  { eim: ["icmp"], eif: ["icmp"], portBlock: 0 },
+  { eim: ["tcp", "udp", "icmp"], eif: ["tcp", "udp", "icmp"], portBlock: 0 },
+];
+
+const arrangements = fc.record({
+  size: fc.constantFrom(64, 128, 1024),
+  nets: fc.uniqueArray(
+    fc.constantFrom("10.1.0.0/24", "10.1.1.0/27", "10.2.0.0/29", "10.1.1.16/28", "10.1.0.0/16"),
+    {
+      minLength: 1,
+    },
+  ),
+  pool: fc.uniqueArray(
+    fc.record({
+      address: fc.integer({ min: 1, max: 9 }).map((last) => `198.51.100.${last}`),
+      firstPort: fc.integer({ min: 1, max: 60_000 }),
+      count: fc.integer({ min: 1, max: 5000 }),
+    }),
+    { selector: ({ address }) => address, minLength: 1, maxLength: 4 },
+  ),
+  pods: fc.array(
+    fc
+      .tuple(fc.constantFrom("10.1.0", "10.1.1", "10.2.0"), fc.nat(40))
+      .map(([net, last]) => `${net}.${last}`),
+    { minLength: 10, maxLength: 40 },
+  ),
+  protocol: fc.constantFrom<Protocol>("tcp", "udp", "icmp"),
+});
+
+async function blocksAreDisjoint(runs: Runs): Promise<void> {
+  const lab = await startLab();
+  const property = fc.property(arrangements, ({ size, nets, pool: ranges, pods, protocol }) => {
+    const pool = ranges.map(({ address, firstPort, count }) =>
+      poolEntry(address, { firstPort, lastPort: Math.min(firstPort + count - 1, 65_535) }),
+    );
+    lab.configure({ pool: [] });
+    lab.sweep(0);
+    lab.configure({ behaviour: { ...defaultBehaviour, portBlock: size }, internalNets: nets, pool });
+    const plan = planBlocks(size, nets, pool);
+    for (const pod of new Set(pods))
+      for (const port of [1000, 1001, 1002]) {
+        const { sent, drops } = send(lab, { ...flow44, pod }, protocol, port);
+        const position = positionOf(plan, pod);
+        const block = position === undefined ? undefined : blockAt(plan, 4, position);
+        if (position === undefined) assert.deepEqual(drops, { SOURCE_NOT_INTERNAL: 1 });
+        else if (block === undefined) assert.deepEqual(drops, { SNAT_BLOCK_MISSING: 1 });
+        else {
+          assert.equal(sent?.source, block.address);
+          assert.ok(sent.sourcePort >= block.first && sent.sourcePort <= block.last);
+          // The way back is unambiguous: no other Pod can have the port.
+          assert.equal(addressAt(plan, blockNumberOf(plan, sent.source, sent.sourcePort)!), pod);
+        }
+      }
+  });
+  fc.assert(property, runs);
+}
 
 /** `numRuns` of the runs is for single packets; each run here is hundreds of them. */
 export function tableProperties({ numRuns, seed }: Runs): void {
@@ -200,6 +320,8 @@ export function tableProperties({ numRuns, seed }: Runs): void {
     mappingsAreAMap({ ...runs, numRuns: Math.min(runs.numRuns, 200) }));
   for (const protocol of ["tcp", "udp", "icmp"] as const)
     test(`${protocol}: the ports of an address are a Set`, () => portsAreASet(protocol, runs));
-  test("no two live sessions share a binding towards one remote end, each answer finds its Pod", () =>
-    bindingsAreUnique(runs));
+  for (const behaviour of behaviours)
+    test(`no two live sessions share a binding towards one remote end, each answer finds its Pod: ${JSON.stringify(behaviour)}`, () =>
+      bindingsAreUnique({ ...runs, numRuns: Math.ceil(runs.numRuns / 2) }, behaviour));
+  test("port blocks: disjoint, and what is computed is what is used", () => blocksAreDisjoint(runs));
 }

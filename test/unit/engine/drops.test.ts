@@ -1,6 +1,7 @@
 /** One row or more for each drop reason: the packet is counted under it once, and nothing comes out but ICMP errors. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { defaultBehaviour } from "../../../src/engine/behaviour.ts";
 import { DropReason } from "../../../src/engine/layout.gen.ts";
 import { decode } from "../../support/decode.ts";
 import {
@@ -288,6 +289,15 @@ const rows: readonly Row[] = [
       ),
     ),
   ),
+  row("SNAT_BLOCK_MISSING", "the Pod's address lies beyond the blocks", (lab) => {
+    lab.configure({ behaviour: { ...defaultBehaviour, portBlock: 64 } });
+    return out({ ...flow44, pod: "10.1.9.9" }, "udp");
+  }),
+  row("INBOUND_REMOTE_UNMAPPED", "an IPv6 host that the IPv4 Pod hasn't sent to", (lab) => {
+    lab.configure({ behaviour: { ...defaultBehaviour, eif: ["udp"] } });
+    const port = openFlow(lab, flow46, "udp", 4000);
+    return buildPacket(fromRemote({ ...flow46, remote: far6 }, "udp", port));
+  }),
   row("INBOUND_NO_SESSION", "echo request with a session's identifier", (lab) =>
     buildPacket(fromRemote(flow46, "icmp", openFlow(lab, flow46, "icmp", 4000), { echoReply: false })),
   ),
