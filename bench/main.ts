@@ -10,7 +10,6 @@ import { describeMachine } from "./machine.ts";
 import type { Part } from "./part.ts";
 import { connections } from "./path/connections.ts";
 import { cpu } from "./path/cpu.ts";
-import { noteEbpf } from "./path/ebpf.ts";
 import { ping } from "./path/ping.ts";
 import { tcp, tcp4 } from "./path/tcp.ts";
 import { udp64 } from "./path/udp64.ts";
@@ -18,7 +17,6 @@ import { formatText } from "./report.ts";
 import { emptyResults, type Mode } from "./results.ts";
 
 const parts: Readonly<Record<string, Part>> = { tcp, tcp4, udp64, cpu, connections, ping, translate, ports };
-const pathParts = ["tcp", "tcp4", "udp64", "cpu", "connections", "ping"];
 
 function usage(problem: string): never {
   console.error(`bench: ${problem}; parts: ${Object.keys(parts).join(", ")}`);
@@ -58,7 +56,6 @@ const mode: Mode = {
 exitOnSignals();
 const results = emptyResults(describeMachine(), mode);
 const say = (line: string) => console.error(line);
-if (names.some((name) => pathParts.includes(name))) noteEbpf(results);
 for (const name of names) {
   say(name);
   try {

@@ -12,7 +12,7 @@ const tolerableLoss = 0.02;
 export const cpu: Part = (context) =>
   withContenders(
     context,
-    ["direct", "egress46", "kernel6", "masquerade4", "tayga"],
+    ["direct", "egress46", "kernel6", "ebpf", "masquerade4", "tayga"],
     [],
     async (contenders) => {
       for (const pattern of patterns) {

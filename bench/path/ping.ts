@@ -7,7 +7,7 @@ const head = { id: "ping", title: "ping, median of a round", unit: "µs" };
 const interval = 0.01;
 
 export const ping: Part = (context) =>
-  withContenders(context, ["egress46", "kernel6", "masquerade4", "tayga"], [], (contenders) =>
+  withContenders(context, ["egress46", "kernel6", "ebpf", "masquerade4", "tayga"], [], (contenders) =>
     interleave(context, contenders, async ({ name, pods, target }) => {
       const count = Math.round(context.mode.seconds / interval);
       const argv = ["ping", "-n", "-c", String(count), "-i", String(interval), target];

@@ -11,7 +11,7 @@ const back: SeriesHead = { id: "tcp.back", title: "TCP ×1 reverse, host to Pod"
 const four: SeriesHead = { id: "tcp4", title: "TCP ×4 from four Pods", unit: "Gbit/s" };
 
 export const tcp: Part = (context) =>
-  bulk(context, ["egress46", "kernel6", "masquerade4", "tayga"], async ({ pods, target, name }) => {
+  bulk(context, ["egress46", "kernel6", "ebpf", "masquerade4", "tayga"], async ({ pods, target, name }) => {
     const { seconds } = context.mode;
     const forth = await iperf(pods[0]!, 0, target, seconds);
     const reverse = await iperf(pods[0]!, 0, target, seconds, "--reverse");
@@ -23,7 +23,7 @@ export const tcp: Part = (context) =>
 export const tcp4: Part = (context) =>
   bulk(
     context,
-    ["egress46", "egress46 ×2", "kernel6", "masquerade4", "tayga"],
+    ["egress46", "egress46 ×2", "kernel6", "ebpf", "masquerade4", "tayga"],
     async ({ pods, target, name }) => {
       const streams = await Promise.all(
         pods.map((pod, index) => iperf(pod, index, target, context.mode.seconds)),

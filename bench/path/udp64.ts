@@ -7,7 +7,7 @@ import { withContenders } from "./worlds.ts";
 export const udp64: Part = (context) =>
   withContenders(
     context,
-    ["direct", "egress46", "kernel6", "masquerade4", "tayga"],
+    ["direct", "egress46", "kernel6", "ebpf", "masquerade4", "tayga"],
     [],
     async (contenders) => {
       for (const pattern of patterns) {

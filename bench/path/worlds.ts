@@ -2,6 +2,7 @@ import { isRoot, lacking, tunProblem } from "../../src/lab/prerequisites.ts";
 import type { Context } from "../part.ts";
 import { type Contender, reachable } from "./contenders/contender.ts";
 import { direct } from "./contenders/direct.ts";
+import { ebpf } from "./contenders/ebpf.ts";
 import { egress46 } from "./contenders/egress46.ts";
 import { kernel6, masquerade4 } from "./contenders/kernel.ts";
 import { tayga } from "./contenders/tayga.ts";
@@ -13,6 +14,7 @@ const builders = {
   direct: () => direct(prefix),
   egress46: () => egress46(prefix, pods, 1),
   "egress46 ×2": () => egress46(prefix, pods, 2),
+  ebpf: () => ebpf(prefix, pods),
   kernel6: () => kernel6(prefix, pods),
   masquerade4: () => masquerade4(prefix, pods),
   tayga: () => tayga(prefix, pods),
@@ -47,7 +49,13 @@ export async function withContenders(
 
 function obstacle(name: ContenderName, tools: readonly string[]): string | undefined {
   if (!isRoot()) return "needs root";
-  const own = { tayga: ["tayga"], masquerade4: ["nft"], egress46: ["nft"], "egress46 ×2": ["nft"] };
+  const own = {
+    tayga: ["tayga"],
+    ebpf: ["clang", "tc"],
+    masquerade4: ["nft"],
+    egress46: ["nft"],
+    "egress46 ×2": ["nft"],
+  };
   const commands = ["ip", "ping", "nstat", ...tools, ...(own[name as keyof typeof own] ?? [])];
   const [missing] = lacking(commands.map((command) => ({ command, debianPackage: command })));
   if (missing !== undefined) return `the command ${missing.command} is missing`;
