@@ -29,7 +29,7 @@ if (offsetof<RouteMtu>() != 40) ERROR("RouteMtu must be 40 bytes");
 @final
 export class RouteMtus {
   count: u32;
-  /** The smallest MTU of all, those of the interfaces too: what fits it needs no look-up. */
+  /** The smallest MTU of all, those of the interfaces too: what fits it needs no look-up. No routes: any number above. */
   least: u32;
 }
 
@@ -54,13 +54,6 @@ function lookup(lo: u64, hi: u64, byDefault: u32): u32 {
 @inline
 export function mtuTowards(lo: u64, hi: u64, byDefault: u32): u32 {
   return routeMtus.count == 0 ? byDefault : lookup(lo, hi, byDefault);
-}
-
-/** A packet of so many bytes fits whatever way it goes beyond the interfaces. */
-// @ts-ignore: decorator
-@inline
-export function fitsEveryRoute(length: u32): bool {
-  return routeMtus.count == 0 || length <= routeMtus.least;
 }
 
 /** Of the packet in hand, by `target`, once its IP header has `ipHeader` bytes; what fits every route needs no look-up. */

@@ -20,7 +20,7 @@ export function portDelta(t: Target, sourcePortBE: u32, destinationPortBE: u32):
 /**
  * New ports in a TCP or UDP header; folded or sums of folded ones: `delta` for the addresses, `ports` for the ports.
  * `flags` are those of the offload header: a partial checksum covers the pseudo-header only, and isn't complemented.
- * UDP's 0 stays 0.
+ * Not for UDP without a checksum.
  */
 // @ts-ignore: decorator
 @inline
@@ -41,13 +41,14 @@ export function setPorts(
     return;
   }
   const header = Udp.at(p);
+  const old: u32 = header.checksum;
   if (partial) {
-    header.checksum = <u16>fold32(header.checksum + delta);
+    header.checksum = <u16>fold32(old + delta);
     return;
   }
-  if (header.checksum == 0) return;
-  const sum = adjust(header.checksum, delta + ports);
-  header.checksum = <u16>(sum == 0 ? 0xffff : sum);
+  const sum = adjust(old, delta + ports);
+  header.checksum = <u16>sum;
+  if (sum == 0) header.checksum = 0xffff;
 }
 
 /**
@@ -61,11 +62,15 @@ export function rewriteTransport(family: u32, maxSegment: u32): void {
     rewriteEcho(p, target, packet.family, family, packet.transportLength);
     return;
   }
-  const unsummed = protocol == PROTOCOL_UDP && family == 6 && !isPartial() && Udp.at(p).checksum == 0;
+  if (protocol == PROTOCOL_UDP && !isPartial() && Udp.at(p).checksum == 0) {
+    Udp.at(p).sourceBE = <u16>target.sourcePortBE;
+    Udp.at(p).destinationBE = <u16>target.destinationPortBE;
+    if (family == 6) sumUdp(p);
+    return;
+  }
   const ports = portDelta(target, packet.sourcePortBE, packet.destinationPortBE);
   const flags = isPartial() ? VNET_NEEDS_CHECKSUM : 0;
   setPorts(p, protocol, target.sourcePortBE, target.destinationPortBE, target.delta, ports, flags);
-  if (unsummed) sumUdp(p);
   if (protocol == PROTOCOL_TCP && packet.tcpFlags & TCP_SYN) clampMss(p, segmentByRoute(maxSegment));
 }
 

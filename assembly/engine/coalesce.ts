@@ -43,7 +43,8 @@ export const NO_MARKS: u32 = 0xffffffff;
 // @ts-ignore: decorator
 @inline
 export function marksOf(flags: u32, tos: u32, hopLimit: u32, dontFragment: bool): u32 {
-  if (limits.coalesceUdp == 0 || (flags & (VNET_NEEDS_CHECKSUM | VNET_CHECKSUM_VALID)) == 0) return NO_MARKS;
+  if (limits.coalesceUdp == 0) return NO_MARKS;
+  if ((flags & (VNET_NEEDS_CHECKSUM | VNET_CHECKSUM_VALID)) == 0) return NO_MARKS;
   return (<u32>dontFragment << 16) | (tos << 8) | hopLimit;
 }
 
@@ -60,7 +61,19 @@ export function packetMarks(): u32 {
 // @ts-ignore: decorator
 @inline
 export function mayMerge(s: Session, its: u32): bool {
-  return run == changetype<usize>(s) && its == marks;
+  return isRun(s) && its == marks;
+}
+
+// @ts-ignore: decorator
+@inline
+export function isRun(s: Session): bool {
+  return run == changetype<usize>(s);
+}
+
+// @ts-ignore: decorator
+@inline
+export function runMarks(): u32 {
+  return marks;
 }
 
 /** When it may: appends `size` bytes of a datagram's payload to the last output; false when they don't fit there. */

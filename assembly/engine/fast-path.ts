@@ -7,9 +7,10 @@
 import { mappedBE, mappedHi } from "../core/address";
 import { adjust, negate } from "../core/checksum";
 import { Path, VirtualServer, countPath } from "../core/counters";
+import { stateless } from "../core/eam";
 import { limits } from "../core/limits";
 import { writePlainOffload } from "../core/offload";
-import { fitsEveryRoute } from "../core/path-mtu";
+import { routeMtus } from "../core/path-mtu";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../core/protocol";
 import { Session, areAllCurrent, findFromPod, findInbound as findSession } from "../core/session";
 import { findInbound, poolAddress } from "../core/snat-pool";
@@ -23,22 +24,32 @@ import { IPV6_HEADER, Ipv6 } from "../core/wire/ipv6";
 import { TCP_FIN, TCP_HEADER, TCP_RST, TCP_SYN, Tcp } from "../core/wire/tcp";
 import { UDP_HEADER, Udp } from "../core/wire/udp";
 import { VNET_CHECKSUM_VALID, VNET_HEADER, VNET_NEEDS_CHECKSUM, Vnet } from "../core/wire/vnet";
-import { NO_MARKS, begin, marksOf, mayMerge, merge } from "./coalesce";
+import { NO_MARKS, begin, isRun, marksOf, merge, runMarks } from "./coalesce";
 import { cutAbove } from "./fragmentation";
-import { transmit } from "./slots";
+import { Descriptor, append, isTransmitFull } from "./slots";
 
 /** Port 53 in wire order. */
 const DNS_PORT_BE: u32 = 0x3500;
 /** At most one hop is ours and one the kernel's behind us: from here on nothing expires. */
 const SAFE_HOP_LIMIT: u32 = 3;
 
-/** `length` bytes at `ip`, in `slot`. False: nothing was changed, and the pipeline decides. */
-export function takeFastPath(ip: usize, length: u32, slot: u32, nowMs: u32): bool {
-  if (length < IPV4_HEADER + UDP_HEADER) return false;
-  if (!areAllCurrent()) return false;
+/** Whether any packet of this batch can take it: there are sessions, and none is dead already. */
+export function isFastPathOpen(): bool {
+  return stateless.enabled == 0 && areAllCurrent();
+}
+
+/** What the host has received. False: nothing was changed, and the pipeline decides. */
+// @ts-ignore: decorator
+@inline
+export function takeFastPath(d: Descriptor, nowMs: u32): bool {
+  if (d.length < VNET_HEADER + IPV4_HEADER + UDP_HEADER) return false;
+  const ip = d.address + VNET_HEADER;
+  const length = d.length - VNET_HEADER;
   const version = load<u8>(ip);
-  if (version == 0x45) return fast4(ip, length, slot, nowMs);
-  return version >> 4 == 6 && length >= IPV6_HEADER + UDP_HEADER && fast6(ip, length, slot, nowMs);
+  if (version == 0x45) return fast4(ip, length, d.slot, nowMs);
+  if (version >> 4 != 6) return false;
+  if (length < IPV6_HEADER + UDP_HEADER) return false;
+  return fast6(ip, length, d.slot, nowMs);
 }
 
 // One condition a line, and addresses written as `ip + constant`: that compiles to a jump and to an offset each.
@@ -65,6 +76,7 @@ function fast4(ip: usize, length: u32, slot: u32, nowMs: u32): bool {
   } else {
     if (protocol != PROTOCOL_UDP) return false;
     if (Udp.at(ip + IPV4_HEADER).length != rest) return false;
+    if (Udp.at(ip + IPV4_HEADER).checksum == 0) return false;
     if (ports >> 16 == DNS_PORT_BE) return false;
   }
   if ((ports & 0xffff) == 0) return false;
@@ -86,17 +98,16 @@ function fast4(ip: usize, length: u32, slot: u32, nowMs: u32): bool {
   if (s.hairpin) return false;
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (rest + IPV6_HEADER > (header.dontFragment ? limits.mtuOuter : cutAbove(limits.mtuOuter))) return false;
-  if (!fitsEveryRoute(rest + IPV6_HEADER)) return false;
+  if (rest + IPV6_HEADER > routeMtus.least) return false;
   const tos: u32 = header.tos;
   let marks = NO_MARKS;
   if (protocol == PROTOCOL_UDP) {
-    // RFC 7915 §4.5: a checksum is made from scratch.
-    if (Udp.at(ip + IPV4_HEADER).checksum == 0) return false;
     marks = marksOf(flags, tos, ttl, header.dontFragment);
-    if (mayMerge(s, marks)) return join(s, Path.OUT_46, rest + IPV6_HEADER, ip + IPV4_HEADER, rest, nowMs);
+    if (isRun(s)) if (marks == runMarks()) return join(s, Path.OUT_46, rest + IPV6_HEADER, ip + IPV4_HEADER, rest, nowMs);
   }
   const out = ip - (IPV6_HEADER - IPV4_HEADER) - VNET_HEADER;
-  if (!transmit(out, rest + IPV6_HEADER + VNET_HEADER, Verdict.FORWARD, slot, 0)) return false;
+  if (isTransmitFull()) return false;
+  append(out, rest + IPV6_HEADER + VNET_HEADER, Verdict.FORWARD, slot, 0);
   const address = poolAddress(s.pool);
   setPorts(ip + IPV4_HEADER, protocol, s.outerPortBE, ports >> 16, s.deltaOut, s.outerPortBE + negate(ports & 0xffff), flags);
   writeHeader6(out + VNET_HEADER, tos, rest, protocol, ttl - 1, changetype<usize>(address), s.remote);
@@ -114,10 +125,11 @@ function out44(ip: usize, slot: u32, nowMs: u32, s: Session, flags: u32): bool {
   if (s.hairpin) return false;
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (total > limits.mtuOuter) return false;
-  if (!fitsEveryRoute(total)) return false;
+  if (total > routeMtus.least) return false;
   const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.tos, header.ttl, header.dontFragment) : NO_MARKS;
-  if (mayMerge(s, marks)) return join(s, Path.OUT_44, total, ip + IPV4_HEADER, total - IPV4_HEADER, nowMs);
-  if (!transmit(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0)) return false;
+  if (isRun(s)) if (marks == runMarks()) return join(s, Path.OUT_44, total, ip + IPV4_HEADER, total - IPV4_HEADER, nowMs);
+  if (isTransmitFull()) return false;
+  append(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0);
   const ports = load<u32>(ip + IPV4_HEADER);
   setPorts(ip + IPV4_HEADER, protocol, s.outerPortBE, ports >> 16, s.deltaOut, s.outerPortBE + negate(ports & 0xffff), flags);
   header.checksum = <u16>adjust(header.checksum, s.deltaOut);
@@ -135,10 +147,11 @@ function in44(ip: usize, slot: u32, nowMs: u32, s: Session, flags: u32): bool {
   if (s.kind != VirtualServer.EGRESS_IPV4) return false;
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (total > limits.mtuInner) return false;
-  if (!fitsEveryRoute(total)) return false;
+  if (total > routeMtus.least) return false;
   const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.tos, header.ttl, header.dontFragment) : NO_MARKS;
-  if (mayMerge(s, marks)) return join(s, Path.IN_44, total, ip + IPV4_HEADER, total - IPV4_HEADER, nowMs);
-  if (!transmit(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0)) return false;
+  if (isRun(s)) if (marks == runMarks()) return join(s, Path.IN_44, total, ip + IPV4_HEADER, total - IPV4_HEADER, nowMs);
+  if (isTransmitFull()) return false;
+  append(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0);
   const ports = load<u32>(ip + IPV4_HEADER);
   setPorts(ip + IPV4_HEADER, protocol, ports & 0xffff, s.innerPortBE, s.deltaIn, s.innerPortBE + negate(ports >> 16), flags);
   header.checksum = <u16>adjust(header.checksum, s.deltaIn);
@@ -188,12 +201,13 @@ function fast6(ip: usize, length: u32, slot: u32, nowMs: u32): bool {
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   const total = rest + IPV4_HEADER;
   if (total > limits.mtuInner) return false;
-  if (!fitsEveryRoute(total)) return false;
+  if (total > routeMtus.least) return false;
   const tos = header.trafficClass;
   const marks = protocol == PROTOCOL_UDP ? marksOf(flags, tos, hopLimit, false) : NO_MARKS;
-  if (mayMerge(s, marks)) return join(s, Path.IN_64, total, ip + IPV6_HEADER, rest, nowMs);
+  if (isRun(s)) if (marks == runMarks()) return join(s, Path.IN_64, total, ip + IPV6_HEADER, rest, nowMs);
   const out = ip + (IPV6_HEADER - IPV4_HEADER);
-  if (!transmit(out - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0)) return false;
+  if (isTransmitFull()) return false;
+  append(out - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0);
   setPorts(ip + IPV6_HEADER, protocol, ports & 0xffff, s.innerPortBE, s.deltaIn, s.innerPortBE + negate(ports >> 16), flags);
   const mayFragment = total <= MAY_FRAGMENT;
   const identificationBE: u32 = mayFragment ? nextIdentification() : 0;
@@ -217,10 +231,11 @@ function out66(ip: usize, slot: u32, nowMs: u32, flags: u32): bool {
   if (s.hairpin) return false;
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (total > limits.mtuOuter) return false;
-  if (!fitsEveryRoute(total)) return false;
+  if (total > routeMtus.least) return false;
   const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.trafficClass, header.hopLimit, false) : NO_MARKS;
-  if (mayMerge(s, marks)) return join(s, Path.OUT_66, total, ip + IPV6_HEADER, rest, nowMs);
-  if (!transmit(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0)) return false;
+  if (isRun(s)) if (marks == runMarks()) return join(s, Path.OUT_66, total, ip + IPV6_HEADER, rest, nowMs);
+  if (isTransmitFull()) return false;
+  append(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0);
   const address = poolAddress(s.pool);
   setPorts(ip + IPV6_HEADER, protocol, s.outerPortBE, ports >> 16, s.deltaOut, s.outerPortBE + negate(ports & 0xffff), flags);
   header.sourceLo = address.lo;
@@ -239,10 +254,11 @@ function in66(ip: usize, slot: u32, nowMs: u32, s: Session, flags: u32): bool {
   if (s.kind != VirtualServer.EGRESS_IPV6) return false;
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (total > limits.mtuInner) return false;
-  if (!fitsEveryRoute(total)) return false;
+  if (total > routeMtus.least) return false;
   const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.trafficClass, header.hopLimit, false) : NO_MARKS;
-  if (mayMerge(s, marks)) return join(s, Path.IN_66, total, ip + IPV6_HEADER, rest, nowMs);
-  if (!transmit(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0)) return false;
+  if (isRun(s)) if (marks == runMarks()) return join(s, Path.IN_66, total, ip + IPV6_HEADER, rest, nowMs);
+  if (isTransmitFull()) return false;
+  append(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0);
   const ports = load<u32>(ip + IPV6_HEADER);
   setPorts(ip + IPV6_HEADER, protocol, ports & 0xffff, s.innerPortBE, s.deltaIn, s.innerPortBE + negate(ports >> 16), flags);
   header.destinationLo = s.innerLo;

@@ -44,7 +44,7 @@ import { TCP_HEADER } from "../core/wire/tcp";
 import { UDP_HEADER, Udp } from "../core/wire/udp";
 import { VNET_HEADER } from "../core/wire/vnet";
 import { NO_MARKS, begin, mayMerge, merge, packetMarks } from "./coalesce";
-import { takeFastPath } from "./fast-path";
+import { isFastPathOpen, takeFastPath } from "./fast-path";
 import { IPV6_MINIMUM_MTU, cutAbove, sendFragments } from "./fragmentation";
 import { handBack } from "./hand-back";
 import { openInbound } from "./inbound";
@@ -52,7 +52,7 @@ import { heldIp, heldLength, heldSlot, holdFragment, releaseFragment } from "./h
 import { sendRouteRefused, sendTimeExceeded, sendTooBig } from "./icmp-error";
 import { pathIn, pathOut, relayIn, relayOut } from "./icmp-relay";
 import { isInternal, isInternalDestination, isNatAddress, sourcePolicy } from "./policy";
-import { received, spend, transmit } from "./slots";
+import { Descriptor, received, spend, transmit } from "./slots";
 import { releasedIp, releasedLength, releasedSlot, nowKnown, release, wait } from "./waiting";
 import { translateStateless } from "./stateless";
 import { writeContext } from "./udp-reply";
@@ -78,20 +78,22 @@ const TURNING: u32 = 128;
 /** Key of the packet whose first fragment has just found its way; 0 = none. */
 let routedKey: u64 = 0;
 
-/** Place `i` of the receive ring. */
-export function receive(i: u32, nowMs: u32): void {
-  const d = received(i);
-  const ip = d.address + VNET_HEADER;
-  const length = d.length - VNET_HEADER;
-  if (d.length < VNET_HEADER) {
-    countDrop(DropReason.IP_TRUNCATED);
-    return;
+/** The first `count` places of the receive ring. */
+export function receive(count: u32, nowMs: u32): void {
+  const fast = isFastPathOpen();
+  for (let i: u32 = 0; i < count; i++) {
+    const d = received(i);
+    if (fast) if (takeFastPath(d, nowMs)) continue;
+    take(i, d, nowMs);
   }
-  if (stateless.enabled == 0 && takeFastPath(ip, length, d.slot, nowMs)) return;
+}
+
+function take(i: u32, d: Descriptor, nowMs: u32): void {
   now = nowMs;
   place = <i32>i;
   slot = d.slot;
-  run(ip, length);
+  if (d.length < VNET_HEADER) countDrop(DropReason.IP_TRUNCATED);
+  else run(d.address + VNET_HEADER, d.length - VNET_HEADER);
   if (routedKey != 0) releaseFragments();
 }
 

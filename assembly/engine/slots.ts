@@ -117,16 +117,29 @@ export function lastTransmitted(count: u32): Descriptor {
   return changetype<Descriptor>(TRANSMIT + (<usize>(count - 1) << 5));
 }
 
+// @ts-ignore: decorator
+@inline
+export function isTransmitFull(): bool {
+  return transmitCount == TRANSMIT_CAPACITY;
+}
+
 /** Appends to the transmit ring; false when it is full. */
 export function transmit(address: usize, length: u32, verdict: u32, slot: u32, value: u32): bool {
-  if (transmitCount == TRANSMIT_CAPACITY) return false;
+  if (isTransmitFull()) return false;
+  append(address, length, verdict, slot, value);
+  return true;
+}
+
+/** As transmit, when it isn't full. */
+// @ts-ignore: decorator
+@inline
+export function append(address: usize, length: u32, verdict: u32, slot: u32, value: u32): void {
   const d = changetype<Descriptor>(TRANSMIT + (<usize>(transmitCount++) << 5));
   d.address = address;
   d.length = length;
   d.verdict = verdict;
   d.slot = slot;
   d.value = value;
-  return true;
 }
 
 /** The slot is free once the host has written the current batch. */

@@ -199,7 +199,8 @@ function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint
       view.setUint32(at + routeMtuOffsets.family, cidr.family, true);
     });
     view.setUint32(layout.routeMtus + routeMtusOffsets.count, routes.length, true);
-    const least = Math.min(...routes.map(({ mtu }) => mtu), mtuInner, mtuOuter);
+    const all = routes.map(({ mtu }) => mtu);
+    const least = routes.length === 0 ? 0xffff_ffff : Math.min(...all, mtuInner, mtuOuter);
     view.setUint32(layout.routeMtus + routeMtusOffsets.least, least, true);
   }
 

@@ -2,7 +2,7 @@ import { cidrContains, isIpv4, numberToIpv4, parseCidr } from "../addresses.ts";
 import type { EgressConfig } from "../config/resolve.ts";
 import type { DnsConfig } from "../dns/proxy.ts";
 import { defaultBehaviour, type NatBehaviour } from "../engine/behaviour.ts";
-import { type EngineSettings, inactiveSettings, type PoolEntry } from "../engine/settings.ts";
+import { type EngineSettings, inactiveSettings } from "../engine/settings.ts";
 import type { AutomapRoute, HostFacts, NetworkPlan, SharedPorts } from "../netd/protocol.ts";
 import { smallestMtu } from "../netd/route-mtus.ts";
 import { blockWarnings } from "./block-warnings.ts";
