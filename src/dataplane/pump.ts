@@ -12,8 +12,8 @@ export interface PumpEvents {
 }
 
 export interface Pump {
-  /** Reads, processes and writes one batch; false when there was nothing to read. */
-  turn(nowMs: number): boolean;
+  /** Reads, processes and writes one batch of at most `most` packets (default: what the ring holds). → how many. */
+  turn(nowMs: number, most?: number): number;
   /** Writes what calls other than turn() have left in the transmit ring. */
   flush(): void;
   /** Sends an answer to a DNS question. */
@@ -37,10 +37,10 @@ export function createPump(engine: Engine, device: PacketDevice, events: PumpEve
   const transmit = layout.transmitRing >> 2;
   const refused = new BigUint64Array(bytes.buffer, layout.dropCounters + DropReason.DEVICE_REFUSED * 8, 1);
 
-  function turn(nowMs: number): boolean {
+  function turn(nowMs: number, most: number = layout.receiveCapacity): number {
     let count = 0;
     let sum = 0;
-    while (count < layout.receiveCapacity && sum < BATCH_BYTES) {
+    while (count < most && sum < BATCH_BYTES) {
       const descriptor = receive + count * DESCRIPTOR;
       const length = device.read(words[descriptor + ADDRESS]!, layout.readMax);
       if (length === 0) break;
@@ -48,9 +48,8 @@ export function createPump(engine: Engine, device: PacketDevice, events: PumpEve
       sum += length;
       count++;
     }
-    if (count === 0) return false;
-    write(exports.process(count, nowMs));
-    return true;
+    if (count > 0) write(exports.process(count, nowMs));
+    return count;
   }
 
   function write(count: number): void {

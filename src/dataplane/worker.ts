@@ -4,11 +4,8 @@ import { createEngine, wireOrder } from "../engine/engine.ts";
 import { applyLimits } from "../engine/options.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
 import { createPump } from "./pump.ts";
-import { addressOf, POLLIN, poll, read } from "./syscalls.ts";
 import { tunDevice } from "./tun-device.ts";
-
-/** How often idle sessions and waiting packets are looked at. */
-const TICK_MS = 100;
+import { createTurn, now } from "./turn.ts";
 
 const { tun, wake, signal, port, options } = workerData as WorkerStart;
 const engine = await createEngine(options.sizes);
@@ -19,8 +16,6 @@ const pump = createPump(engine, tunDevice(tun, bytes), {
   dns: (context, question) => send({ type: "dns", context, question }),
   ask: (nat4) => send({ type: "ask", nat4 }),
 });
-/** Milliseconds modulo 2³²: the engine counts differences only. */
-const now = () => performance.now() | 0;
 
 let running = true;
 function handle(message: ToWorker): void {
@@ -63,28 +58,7 @@ function drainMessages(): void {
   }
 }
 
-/** Two `struct pollfd`: int fd, short events, short revents. */
-function pollSet(...descriptors: number[]): Int32Array {
-  return Int32Array.from(descriptors.flatMap((fd) => [fd, POLLIN]));
-}
-
-const set = pollSet(tun, wake);
-const setBytes = new Uint8Array(set.buffer);
-const setAddress = addressOf(setBytes);
-const counter = new Uint8Array(8);
-const counterAddress = addressOf(counter);
-
+const turn = createTurn({ pump, tun, wake, signal, tick: exports.tick, drainMessages });
 send({ type: "started", memory: exports.memory, layout: engine.layout });
-let nextTick = now() + TICK_MS;
-while (running) {
-  signal[1]!++;
-  const busy = pump.turn(now());
-  if (Atomics.load(signal, 0) !== 0) drainMessages();
-  const time = now();
-  if (((time - nextTick) | 0) >= 0) {
-    exports.tick(time);
-    nextTick = (time + TICK_MS) | 0;
-  }
-  if (!busy && poll(setAddress, 2, TICK_MS) > 0 && set[3]! >>> 16 !== 0) read(wake, counterAddress, 8);
-}
+while (running) turn();
 port.close();
