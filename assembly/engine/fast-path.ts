@@ -102,7 +102,7 @@ function fast4(ip: usize, length: u32, slot: u32, nowMs: u32): bool {
   const tos: u32 = header.tos;
   let marks = NO_MARKS;
   if (protocol == PROTOCOL_UDP) {
-    marks = marksOf(flags, tos, ttl, header.dontFragment);
+    marks = marksOf(flags, tos, ttl, header.dontFragment, true);
     if (isRun(s)) if (marks == runMarks()) return join(s, Path.OUT_46, rest + IPV6_HEADER, ip + IPV4_HEADER, rest, nowMs);
   }
   const out = ip - (IPV6_HEADER - IPV4_HEADER) - VNET_HEADER;
@@ -126,7 +126,7 @@ function out44(ip: usize, slot: u32, nowMs: u32, s: Session, flags: u32): bool {
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (total > limits.mtuOuter) return false;
   if (total > routeMtus.least) return false;
-  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.tos, header.ttl, header.dontFragment) : NO_MARKS;
+  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.tos, header.ttl, header.dontFragment, true) : NO_MARKS;
   if (isRun(s)) if (marks == runMarks()) return join(s, Path.OUT_44, total, ip + IPV4_HEADER, total - IPV4_HEADER, nowMs);
   if (isTransmitFull()) return false;
   append(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0);
@@ -148,7 +148,7 @@ function in44(ip: usize, slot: u32, nowMs: u32, s: Session, flags: u32): bool {
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (total > limits.mtuInner) return false;
   if (total > routeMtus.least) return false;
-  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.tos, header.ttl, header.dontFragment) : NO_MARKS;
+  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.tos, header.ttl, header.dontFragment, false) : NO_MARKS;
   if (isRun(s)) if (marks == runMarks()) return join(s, Path.IN_44, total, ip + IPV4_HEADER, total - IPV4_HEADER, nowMs);
   if (isTransmitFull()) return false;
   append(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0);
@@ -203,7 +203,7 @@ function fast6(ip: usize, length: u32, slot: u32, nowMs: u32): bool {
   if (total > limits.mtuInner) return false;
   if (total > routeMtus.least) return false;
   const tos = header.trafficClass;
-  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, tos, hopLimit, false) : NO_MARKS;
+  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, tos, hopLimit, false, false) : NO_MARKS;
   if (isRun(s)) if (marks == runMarks()) return join(s, Path.IN_64, total, ip + IPV6_HEADER, rest, nowMs);
   const out = ip + (IPV6_HEADER - IPV4_HEADER);
   if (isTransmitFull()) return false;
@@ -232,7 +232,7 @@ function out66(ip: usize, slot: u32, nowMs: u32, flags: u32): bool {
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (total > limits.mtuOuter) return false;
   if (total > routeMtus.least) return false;
-  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.trafficClass, header.hopLimit, false) : NO_MARKS;
+  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.trafficClass, header.hopLimit, false, true) : NO_MARKS;
   if (isRun(s)) if (marks == runMarks()) return join(s, Path.OUT_66, total, ip + IPV6_HEADER, rest, nowMs);
   if (isTransmitFull()) return false;
   append(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0);
@@ -255,7 +255,7 @@ function in66(ip: usize, slot: u32, nowMs: u32, s: Session, flags: u32): bool {
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (total > limits.mtuInner) return false;
   if (total > routeMtus.least) return false;
-  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.trafficClass, header.hopLimit, false) : NO_MARKS;
+  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.trafficClass, header.hopLimit, false, false) : NO_MARKS;
   if (isRun(s)) if (marks == runMarks()) return join(s, Path.IN_66, total, ip + IPV6_HEADER, rest, nowMs);
   if (isTransmitFull()) return false;
   append(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0);

@@ -171,7 +171,7 @@ function fromPod(): DropReason {
   if (packet.hopLimit <= 2 && expires(s)) return expired();
   s.lastSeenMs = now;
   if (packet.protocol == PROTOCOL_TCP) followTcp(s, true);
-  if (packet.protocol == PROTOCOL_UDP && !s.hairpin && joins(s)) return merged(pathOut(s));
+  if (packet.protocol == PROTOCOL_UDP && !s.hairpin && joins(s, true)) return merged(pathOut(s));
   aimOut(s);
   turning = s.hairpin && !turned;
   if (packet.protocol == PROTOCOL_UDP && !turning) offer(s);
@@ -196,15 +196,15 @@ function fromOutside(pool: u32): DropReason {
   }
   s.lastSeenMs = now;
   if (packet.protocol == PROTOCOL_TCP) followTcp(s, false);
-  if (packet.protocol == PROTOCOL_UDP && joins(s)) return merged(pathIn(s));
+  if (packet.protocol == PROTOCOL_UDP && joins(s, false)) return merged(pathIn(s));
   aimIn(s);
   if (packet.protocol == PROTOCOL_UDP) offer(s);
   return route(pathIn(s));
 }
 
 /** Part of the output before it. */
-function joins(s: Session): bool {
-  marks = packetMarks();
+function joins(s: Session, outbound: bool): bool {
+  marks = packetMarks(outbound);
   return mayMerge(s, marks) && merge(packet.transport + UDP_HEADER, packet.transportLength - UDP_HEADER);
 }
 
