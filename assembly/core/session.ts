@@ -320,8 +320,11 @@ function hasPoolAddress(s: Session): bool {
 export function endSessions(kind: VirtualServer): void {
   for (let i: u32 = 0; i < used; i++) {
     const s = changetype<Session>(table + (<usize>i << 6));
+    if (s.protocol == 0 || s.kind != kind) continue;
+    // What removeSession counts of a session whose address is there; bindings have a generation of their own.
+    if (hasPoolAddress(s) && !isBinding(coldOf(s).binding)) countReleased(s.pool, s.protocol);
     // Generations only go up: this one doesn't come again.
-    if (s.protocol != 0 && s.kind == kind) coldOf(s).poolGeneration = <u16>(poolAddress(s.pool).generation - 1);
+    coldOf(s).poolGeneration = <u16>(poolAddress(s.pool).generation - 1);
   }
   expectOrphans();
 }
