@@ -361,7 +361,7 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
   const remotePortBE = remotePortOf(packet.protocol, packet.destinationPortBE);
 
   if (free == 0 && used == max) return DropReason.SESSION_TABLE_FULL;
-  const refused = mayOpen(packet.sourceLo, packet.sourceHi);
+  const refused = mayOpen(packet.sourceLo, packet.sourceHi, false);
   if (refused != DropReason.NONE) return refused;
   let pool: u32;
   let outerPortBE: u32;
@@ -424,7 +424,7 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
 export function makeInboundSession(kind: VirtualServer, b: Binding, nowMs: u32): DropReason {
   // Outsiders don't get the last quarter of the table: it is for the Pods.
   if ((free == 0 && used == max) || sessionsAlive() >= max - (max >> 2)) return DropReason.SESSION_TABLE_FULL;
-  const refused = mayOpen(b.innerLo, b.innerHi);
+  const refused = mayOpen(b.innerLo, b.innerHi, true);
   if (refused != DropReason.NONE) return refused;
   b.sessions++;
   enter(
