@@ -378,7 +378,8 @@ function keep(nat4BE: u32): DropReason {
 
 function forward(ip: usize, path: Path): DropReason {
   const length = <u32>(packet.transport - ip) + packet.transportLength;
-  if (turning) return turnBack(ip, length, path);
+  // The address may have been taken away since the session began.
+  if (turning && findInbound(target.destinationLo, target.destinationHi) >= 0) return turnBack(ip, length, path);
   if (!transmit(ip - VNET_HEADER, length + VNET_HEADER, Verdict.FORWARD, slot, 0)) return DropReason.OUTPUT_FULL;
   if (mergeable != 0) begin(changetype<Session>(mergeable), ip, packet.transport, packet.transportLength, marks);
   countPath(path, length);
