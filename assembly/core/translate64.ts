@@ -55,6 +55,7 @@ export function translate64(mtu: u32, maxSegment: u32): usize {
   writeOffload(ip, 4, mtu);
   return ip;
 }
+
 /** A header without options, and its checksum. `total` in bytes. */
 // @ts-ignore: decorator
 @inline

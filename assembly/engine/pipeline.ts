@@ -2,12 +2,13 @@
  * What happens to a packet, step by step:
  *
  *   parse → classify ─┬─ from a Pod:    DNS? → session, or policy → mapping → new session ─┬→ hop limit, size → send
- *                     ├─ from outside:  session;  none: to the host itself, or nowhere ────┤
+ *                     ├─ from outside:  session;  none: a Pod's (hairpin) → as above, ─────┤
+ *                     │                 or new session (EIF), to the host itself, nowhere  │
  *                     └─ later fragment: the way of its first one, or wait for it ─────────┘
  *
  * Each step answers NONE or the reason to drop.
  */
-import { aimIn, aimOut } from "../core/aim";
+import { aimIn, aimOut, pathIn, pathOut } from "../core/aim";
 import { isForwardable4, isForwardable6, mappedBE } from "../core/address";
 import { Path, VirtualServer, countDrop, countPath } from "../core/counters";
 import { REFUSED, followFragments, fragmentKey, refuseFragments, rememberFragments } from "../core/fragments";
@@ -50,7 +51,7 @@ import { handBack } from "./hand-back";
 import { openInbound } from "./inbound";
 import { heldIp, heldLength, heldSlot, holdFragment, releaseFragment } from "./held-fragments";
 import { sendRouteRefused, sendTimeExceeded, sendTooBig } from "./icmp-error";
-import { pathIn, pathOut, relayIn, relayOut } from "./icmp-relay";
+import { relayIn, relayOut } from "./icmp-relay";
 import { isInternal, isInternalDestination, isNatAddress, sourcePolicy } from "./policy";
 import { Descriptor, received, spend, transmit } from "./slots";
 import { releasedIp, releasedLength, releasedSlot, nowKnown, release, wait } from "./waiting";
