@@ -281,7 +281,6 @@ export const policyOffsets = {
   active: 0,
   dualStack: 4,
   dns: 8,
-  generation: 12,
   sizeof: 16,
 } as const;
 
@@ -386,7 +385,6 @@ export const sessionOffsets = {
 export const sessionColdOffsets = {
   binding: 0,
   poolGeneration: 4,
-  policyGeneration: 6,
   createdMs: 8,
   pod: 12,
   sizeof: 16,
@@ -464,4 +462,4 @@ export const blockNetOffsets = {
 } as const;
 
 /** Equal to the engine's global of the same name, or the two are of different builds. */
-export const layoutHash = 518946095;
+export const layoutHash = 1481760384;
