@@ -10,6 +10,7 @@
  */
 import { aimIn, aimOut, pathIn, pathOut } from "../core/aim";
 import { isForwardable4, isForwardable6, mappedBE } from "../core/address";
+import { isOpenToAll } from "../core/behaviour";
 import { Path, VirtualServer, countDrop, countPath } from "../core/counters";
 import { REFUSED, followFragments, fragmentKey, refuseFragments, rememberFragments } from "../core/fragments";
 import { limits } from "../core/limits";
@@ -48,7 +49,7 @@ import { NO_MARKS, begin, mayMerge, merge, packetMarks } from "./coalesce";
 import { isFastPathOpen, takeFastPath } from "./fast-path";
 import { IPV6_MINIMUM_MTU, cutAbove, sendFragments } from "./fragmentation";
 import { handBack } from "./hand-back";
-import { openInbound } from "./inbound";
+import { openInbound, reopenInbound } from "./inbound";
 import { heldIp, heldLength, heldSlot, holdFragment, releaseFragment } from "./held-fragments";
 import { sendRouteRefused, sendTimeExceeded, sendTooBig } from "./icmp-error";
 import { relayIn, relayOut } from "./icmp-relay";
@@ -191,6 +192,11 @@ function fromOutside(pool: u32): DropReason {
       return fromPod();
     }
     const reason = openInbound(pool, turned, now);
+    if (reason == DropReason.INBOUND_NO_SESSION) return toHost(poolAddress(pool));
+    if (reason != DropReason.NONE) return reason;
+    s = made;
+  } else if (reopens(s) && isOpenToAll(PROTOCOL_TCP)) {
+    const reason = reopenInbound(s, pool, turned, now);
     if (reason == DropReason.INBOUND_NO_SESSION) return toHost(poolAddress(pool));
     if (reason != DropReason.NONE) return reason;
     s = made;
