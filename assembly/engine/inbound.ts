@@ -20,12 +20,12 @@ import { isNatAddress, policyOf, sourcePolicy } from "./policy";
 export function openInbound(pool: u32, turned: bool, nowMs: u32): DropReason {
   const protocol = packet.protocol;
   if (!isOpenToAll(protocol)) return DropReason.INBOUND_NO_SESSION;
+  // Under automap the host answers for its address, and what is an answer to it has its identifiers, not ours.
+  if (protocol == PROTOCOL_ICMP4 && isAutomap(poolAddress(pool))) return DropReason.INBOUND_NO_SESSION;
   if (protocol == PROTOCOL_TCP && !opensConnection(packet.tcpFlags)) return DropReason.INBOUND_NO_SESSION;
   const binding = findOuter(pool, packet.destinationPortBE, protocol);
   if (binding == null || !mayEnter(turned)) return DropReason.INBOUND_NO_SESSION;
   if (protocol == PROTOCOL_ICMP4 && packet.echoRequest) {
-    // Under automap the host answers for its address.
-    if (isAutomap(poolAddress(pool))) return DropReason.INBOUND_NO_SESSION;
     const s = findIn(pool);
     if (s != null && isCurrent(s)) {
       setMade(s);

@@ -371,6 +371,22 @@ describe("filtering: a remote end that the Pod has not sent to", () => {
         );
       });
 
+  for (const flow of [flow44, flow64])
+    for (const echoReply of [true, false])
+      test(`automap: no ICMP ${echoReply ? "echo reply" : "echo request"} gets in by --eif icmp, ${flow.in}`, async () => {
+        const alias = "192.0.0.128";
+        const lab = await labWith(
+          ["icmp"],
+          ["icmp"],
+          [poolEntry(snat4, { inbound: alias }), poolEntry(snat6)],
+        );
+        const id = openFlow(lab, flow, "icmp", 4000, 0, { ...flow, snat: alias });
+        const knock = (from: Flow) => fromRemote({ ...from, snat: alias }, "icmp", id, { echoReply });
+        assert.equal(decode(only(lab, knock(stranger(flow)))).destination, snat4, "the host's");
+        if (echoReply)
+          assert.equal(decode(only(lab, knock(flow))).destination, flow.pod, "what it asked for");
+      });
+
   test("automap: a port in use is open, what isn't in use is the host's", async () => {
     const alias = "192.0.0.128";
     const lab = await labWith(["udp", "icmp"], ["udp"], [poolEntry(snat4, { inbound: alias })]);
