@@ -37,7 +37,7 @@ import { PoolAddress, findInbound, isAutomap, poolAddress } from "../core/snat-p
 import { isClosing, opensConnection } from "../core/tcp-state";
 import { target } from "../core/target";
 import { translate46 } from "../core/translate46";
-import { MAY_FRAGMENT, translate64 } from "../core/translate64";
+import { mayFragment, translate64 } from "../core/translate64";
 import { DropReason, Verdict } from "../core/verdict";
 import { FRAGMENT_HEADER } from "../core/wire/fragment";
 import { IPV4_HEADER, Ipv4 } from "../core/wire/ipv4";
@@ -293,14 +293,10 @@ function send64(path: Path, mtu6: u32, mtu4: u32): DropReason {
   if (reason != DropReason.NONE) return reason;
   const size = packet.fragmentOffset + packet.transportLength + IPV4_HEADER;
   const mtu = mtuOfTarget(IPV4_HEADER, mtu4);
-  if (size > 0xffff || !(goesInPieces(size) || fits(IPV4_HEADER, mtu)))
+  // RFC 7915 §5.1, §5.1.1: what gets DF=0 the kernel fragments (further).
+  if (size > 0xffff || !(packet.fragmentHeader || mayFragment() || fits(IPV4_HEADER, mtu)))
     return tooBig(max(IPV6_MINIMUM_MTU, mtu + (IPV6_HEADER - IPV4_HEADER)));
   return forward(translate64(mtu, maxSegment(mtu6 - IPV6_HEADER, mtu4 - IPV4_HEADER)), path);
-}
-
-/** RFC 7915 §5.1, §5.1.1: becomes a packet with DF=0, which the kernel fragments (further). */
-function goesInPieces(size: u32): bool {
-  return packet.fragmentHeader || (size <= MAY_FRAGMENT && !isSegmented());
 }
 
 function sendAsIs(path: Path, byDefault: u32): DropReason {
