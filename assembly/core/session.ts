@@ -9,7 +9,7 @@ import { powerOfTwo, reserve } from "./arena";
 import { isMappedIndependently } from "./behaviour";
 import { Binding, findBinding, isBinding, makeBinding, releaseBinding } from "./bib";
 import { fold, negate, sum32, sumAddress } from "./checksum";
-import { Destination, destinationOf, dropUnused, forgetPort, notePort } from "./destination";
+import { Destination, destinationOf, dropUnused, forgetPort, forgetUnnoted, notePort } from "./destination";
 import { VirtualServer, countSession, sessionsAlive } from "./counters";
 import { mix } from "./hash";
 import { limits } from "./limits";
@@ -494,7 +494,7 @@ function takePortTowards(d: Destination | null, s: Session): u32 {
   const hash = portHash(s.innerLo, s.innerHi, s.remoteLo, s.remoteHi, word);
   const preferred = preferredPorts(s.protocol, s.innerPortBE);
   if (d != null && d.bitmap != 0) {
-    // Sessions that found no record aren't in the bitmap: each hit is checked.
+    // Not in the bitmap: ports of sessions that found no record, or got theirs while no bitmap was free.
     for (let i = chosenFirst; i <= chosenLast; i++) {
       const port = takePort(d.bitmap, chosenFirst, chosenLast, hash, preferred);
       if (port == 0 || isUnused(port, s)) return port;
@@ -594,7 +594,9 @@ export function removeSession(s: Session, nowMs: u32): void {
     releaseBinding(changetype<Binding>(binding), nowMs);
   } else {
     if (hasPoolAddress(s)) countReleased(s.pool, s.protocol);
-    if (binding != 0) forgetPort(changetype<Destination>(binding), bswap<u16>(s.outerPortBE));
+    const port = bswap<u16>(s.outerPortBE);
+    if (binding != 0) forgetPort(changetype<Destination>(binding), port);
+    else forgetUnnoted(s.pool, s.remoteLo, s.remoteHi, s.remotePortBE, s.protocol, port);
   }
   countSession(s.kind, -1);
   givePlace(s);

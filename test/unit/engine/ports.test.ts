@@ -4,8 +4,8 @@ import { describe, test } from "node:test";
 import { defaultBehaviour } from "../../../src/engine/behaviour.ts";
 import { decode } from "../../support/decode.ts";
 import { type Lab, poolEntry, snat4, snat6, startLab } from "../../support/engine.ts";
-import { type Flow, flow44, flow46, fromPod } from "../../support/flows.ts";
-import { type Protocol, RST, SYN } from "../../support/packets.ts";
+import { type Flow, flow44, flow46, fromPod, fromRemote } from "../../support/flows.ts";
+import { ACK, type Protocol, RST, SYN } from "../../support/packets.ts";
 
 const first = 20_000;
 const minute = 60_000;
@@ -60,6 +60,52 @@ test("TCP: a port that a session gave back is found again, also among thousands"
   assert.deepEqual(again.drops, {});
   assert.ok(!again.ports.includes(ports[77]!), "the reset session still holds its port");
   assert.deepEqual(open(lab, flow46, "tcp", 1, 7000, 50_000).drops, { SNAT_PORTS_EXHAUSTED: 1 });
+});
+
+describe("a destination's ports are all found again", () => {
+  const at = (n: number): Flow => {
+    const remote = `192.0.${2 + (n >> 8)}.${n & 255}`;
+    return { ...flow44, seen: remote, remote };
+  };
+  /** TCP sessions that get an answer (and stay), or none (and end after 6 s). */
+  function openTcp(lab: Lab, flow: Flow, count: number, nowMs: number, from: number, answered: boolean) {
+    const { ports, drops } = open(lab, flow, "tcp", count, nowMs, from);
+    assert.deepEqual(drops, {});
+    if (answered)
+      lab.push(
+        ports.map((port) => fromRemote(flow, "tcp", port, { tcpFlags: SYN | ACK })),
+        nowMs,
+      );
+  }
+
+  test("that of a session for which there was no record", async () => {
+    const lab = await labWith(40, 256);
+    // Room for 64 destinations.
+    for (let n = 1; n <= 64; n++) openTcp(lab, at(n), 1, 0, 1000, false);
+    openTcp(lab, flow44, 1, 3000, 1000, false);
+    lab.sweep(6001);
+    openTcp(lab, flow44, 39, 6001, 2000, true);
+    assert.deepEqual(open(lab, flow44, "tcp", 1, 6001, 3000).drops, { SNAT_PORTS_EXHAUSTED: 1 });
+    lab.sweep(9001);
+    openTcp(lab, flow44, 1, 9001, 4000, true);
+    assert.deepEqual(open(lab, flow44, "tcp", 1, 9001, 5000).drops, { SNAT_PORTS_EXHAUSTED: 1 });
+  });
+
+  test("those beyond the list, while there was no bitmap", async () => {
+    const lab = await labWith(40, 1 << 16);
+    // Every bitmap is a busy destination's.
+    for (let n = 0; n < 1024; n++) openTcp(lab, at(n + 300), 29, 0, 1000, false);
+    for (const [from, count, answered] of [
+      [1000, 3, false],
+      [1003, 24, true],
+      [1027, 1, false],
+      [1028, 2, true],
+    ] as const)
+      openTcp(lab, flow44, count, 0, from, answered);
+    lab.sweep(6001);
+    openTcp(lab, flow44, 14, 6001, 2000, true);
+    assert.deepEqual(open(lab, flow44, "tcp", 1, 6001, 3000).drops, { SNAT_PORTS_EXHAUSTED: 1 });
+  });
 });
 
 test("the order of ports can't be told from the flow: it differs from engine to engine", async () => {
