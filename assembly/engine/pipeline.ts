@@ -182,7 +182,8 @@ function fromPod(): DropReason {
 
 function fromOutside(pool: u32): DropReason {
   // An echo request from outside belongs to nobody inside.
-  let s = packet.protocol == PROTOCOL_ICMP4 && packet.echoRequest ? changetype<Session>(0) : findIn(pool);
+  const s = packet.protocol == PROTOCOL_ICMP4 && packet.echoRequest ? changetype<Session>(0) : findIn(pool);
+  let reason: DropReason;
   if (s == null || !isCurrent(s)) {
     // From a Pod to one of our own addresses: out, and back in (hairpin).
     // No Pod has an address of the pool, be it inside an internal network.
@@ -191,16 +192,14 @@ function fromOutside(pool: u32): DropReason {
       packet.fromOutside = false;
       return fromPod();
     }
-    const reason = openInbound(pool, turned, now);
-    if (reason == DropReason.INBOUND_NO_SESSION) return toHost(poolAddress(pool));
-    if (reason != DropReason.NONE) return reason;
-    s = made;
-  } else if (reopens(s) && isOpenToAll(PROTOCOL_TCP)) {
-    const reason = reopenInbound(s, pool, turned, now);
-    if (reason == DropReason.INBOUND_NO_SESSION) return toHost(poolAddress(pool));
-    if (reason != DropReason.NONE) return reason;
-    s = made;
-  }
+    reason = openInbound(pool, turned, now);
+  } else if (isOpenToAll(PROTOCOL_TCP) && reopens(s)) reason = reopenInbound(s, pool, turned, now);
+  else return inwards(s);
+  if (reason == DropReason.INBOUND_NO_SESSION) return toHost(poolAddress(pool));
+  return reason == DropReason.NONE ? inwards(made) : reason;
+}
+
+function inwards(s: Session): DropReason {
   s.lastSeenMs = now;
   if (packet.protocol == PROTOCOL_TCP) followTcp(s, false);
   if (packet.protocol == PROTOCOL_UDP && joins(s, false)) return merged(pathIn(s));
