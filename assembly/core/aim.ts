@@ -1,7 +1,7 @@
 /** Session → target: where its packets go, each way, and what an ICMP error about them must quote. */
 import { mappedBE, mappedHi } from "./address";
 import { fold, negate } from "./checksum";
-import { VirtualServer } from "./counters";
+import { Path, VirtualServer } from "./counters";
 import { nat64Hi, nat64Lo } from "./nat64";
 import { packet } from "./packet";
 import { PROTOCOL_ICMP4 } from "./protocol";
@@ -75,4 +75,18 @@ export function aimQuoteOut(s: Session): void {
   const uncounted = s.protocol == PROTOCOL_ICMP4 && outerFamily(s.kind) == 4;
   const alias = uncounted ? 0 : <u32>address.sum + negate(address.inboundSum);
   quotedTarget.delta = fold(<u64>negate(s.deltaIn) + alias);
+}
+
+/** The way of the session's packets to the outside. */
+export function pathOut(s: Session): Path {
+  if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) return Path.OUT_46;
+  if (s.kind == VirtualServer.EGRESS_IPV6_NAT64) return Path.OUT_64;
+  return s.kind == VirtualServer.EGRESS_IPV4 ? Path.OUT_44 : Path.OUT_66;
+}
+
+/** Of those from outside. */
+export function pathIn(s: Session): Path {
+  if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) return Path.IN_64;
+  if (s.kind == VirtualServer.EGRESS_IPV6_NAT64) return Path.IN_46;
+  return s.kind == VirtualServer.EGRESS_IPV4 ? Path.IN_44 : Path.IN_66;
 }

@@ -6,7 +6,7 @@
 import { powerOfTwo, reserve } from "./arena";
 import { counters } from "./counters";
 import { mix } from "./hash";
-import { restPort, wakePorts } from "./hold-down";
+import { restPort, wakePort } from "./hold-down";
 import { countAllocated, countReleased } from "./pool-use";
 import { portBlocks } from "./port-blocks";
 import { chosenFirst, chosenLast, chosenPool } from "./port-choice";
@@ -140,7 +140,7 @@ export function makeBinding(
   const hash = portHash(innerLo, innerHi, 0, 0, (<u64>portBE << 16) | (protocol << 8) | family);
   const preferred = preferredPorts(protocol, portBE);
   let port = takePort(bitmapOf(b), chosenFirst, chosenLast, hash, preferred);
-  if (port == 0 && portBlocks.size == 0 && wakePorts(bitmapOf(b)))
+  if (port == 0 && rests(protocol) && wakePort(chosenPool, protocol))
     port = takePort(bitmapOf(b), chosenFirst, chosenLast, hash, preferred);
   if (port == 0) {
     b.next = free;
@@ -167,10 +167,12 @@ export function makeBinding(
   return b;
 }
 
-/**
- * One session less; the last one gives the port back. It rests a while, but for TCP, whose sessions have ended before they
- * go, and in a block, which is the same Pod's always (RFC 6888 REQ-8 A, B).
- */
+/** Not for TCP, whose sessions have ended before they go, nor in a block, which is the same Pod's always (RFC 6888 REQ-8 A, B). */
+function rests(protocol: u32): bool {
+  return protocol != PROTOCOL_TCP && portBlocks.size == 0;
+}
+
+/** One session less; the last one gives the port back, and it may have to rest. */
 export function releaseBinding(b: Binding, nowMs: u32): void {
   if (b.sessions > 0) b.sessions--;
   if (b.sessions > 0) return;
@@ -184,8 +186,8 @@ export function releaseBinding(b: Binding, nowMs: u32): void {
   // The bitmap of a removed address belongs to its successor.
   if (b.poolGeneration == poolAddress(b.pool).generation) {
     const port = bswap<u16>(b.outerPortBE);
-    if (b.protocol == PROTOCOL_TCP || portBlocks.size != 0) givePort(bitmapOf(b), port);
-    else restPort(bitmapOf(b), b.pool, port, nowMs);
+    if (rests(b.protocol)) restPort(b.pool, b.protocol, port, nowMs);
+    else givePort(bitmapOf(b), port);
     countReleased(b.pool, b.protocol);
   }
   b.next = free;

@@ -18,7 +18,8 @@ export class Destination {
   remotePortBE: u16;
   count: u16;
   protocol: u8;
-  reserved: u8;
+  /** How many of its ports are in the list: of a count beyond, while there is no bitmap for it, the first ones. */
+  listed: u8;
   /** 65,536 bits, or 0: the ports are in the list. */
   bitmap: usize;
   /** Next in the bucket, or in the free list. */
@@ -57,15 +58,7 @@ function bucketOf(pool: u32, remoteLo: u64, remoteHi: u64, remotePortBE: u32, pr
   return buckets + ((<usize>mix(remoteLo ^ mix(remoteHi ^ word)) & mask) << 2);
 }
 
-/** The record of a remote end as seen from a pool address, made if need be; null when there is no room. */
-export function destinationOf(
-  pool: u32,
-  remoteLo: u64,
-  remoteHi: u64,
-  remotePortBE: u32,
-  protocol: u32,
-): Destination | null {
-  const bucket = bucketOf(pool, remoteLo, remoteHi, remotePortBE, protocol);
+function find(bucket: usize, pool: u32, remoteLo: u64, remoteHi: u64, remotePortBE: u32, protocol: u32): Destination | null {
   let p = load<u32>(bucket);
   while (p != 0) {
     const d = changetype<Destination>(p);
@@ -79,6 +72,20 @@ export function destinationOf(
       return d;
     p = <u32>d.next;
   }
+  return null;
+}
+
+/** The record of a remote end as seen from a pool address, made if need be; null when there is no room. */
+export function destinationOf(
+  pool: u32,
+  remoteLo: u64,
+  remoteHi: u64,
+  remotePortBE: u32,
+  protocol: u32,
+): Destination | null {
+  const bucket = bucketOf(pool, remoteLo, remoteHi, remotePortBE, protocol);
+  const known = find(bucket, pool, remoteLo, remoteHi, remotePortBE, protocol);
+  if (known != null) return known;
   let fresh = free;
   if (fresh != 0) free = changetype<Destination>(fresh).next;
   else if (used < max) fresh = table + <usize>(used++) * SIZE;
@@ -90,6 +97,7 @@ export function destinationOf(
   d.remotePortBE = <u16>remotePortBE;
   d.protocol = <u8>protocol;
   d.count = 0;
+  d.listed = 0;
   d.bitmap = 0;
   d.next = load<u32>(bucket);
   store<u32>(bucket, <u32>fresh);
@@ -98,15 +106,15 @@ export function destinationOf(
 
 // @ts-ignore: decorator
 @inline
-function listed(d: Destination, i: u32): usize {
+function listedAt(d: Destination, i: u32): usize {
   return changetype<usize>(d) + LIST + (<usize>i << 1);
 }
 
 /** The port (host order) is taken from here on. */
 export function notePort(d: Destination, port: u32): void {
-  if (d.bitmap == 0 && d.count == LISTED) giveBitmap(d);
+  if (d.bitmap == 0 && d.listed == LISTED) giveBitmap(d);
   if (d.bitmap != 0) setBit(d.bitmap, port);
-  else if (d.count < LISTED) store<u16>(listed(d, d.count), <u16>port);
+  else if (d.listed < LISTED) store<u16>(listedAt(d, d.listed++), <u16>port);
   d.count++;
 }
 
@@ -115,15 +123,28 @@ export function forgetPort(d: Destination, port: u32): void {
   if (d.bitmap != 0) {
     clearBit(d.bitmap, port);
   } else {
-    const end = min<u32>(d.count, LISTED);
-    for (let i: u32 = 0; i < end; i++) {
-      if (load<u16>(listed(d, i)) != port) continue;
-      store<u16>(listed(d, i), load<u16>(listed(d, end - 1)));
+    for (let i: u32 = 0; i < d.listed; i++) {
+      if (load<u16>(listedAt(d, i)) != port) continue;
+      store<u16>(listedAt(d, i), load<u16>(listedAt(d, --d.listed)));
       break;
     }
   }
   d.count--;
   if (d.count == 0) give(d);
+}
+
+/** A port is free again that was never noted: its session found no record, but a later search may have come upon it. */
+export function forgetUnnoted(
+  pool: u32,
+  remoteLo: u64,
+  remoteHi: u64,
+  remotePortBE: u32,
+  protocol: u32,
+  port: u32,
+): void {
+  const bucket = bucketOf(pool, remoteLo, remoteHi, remotePortBE, protocol);
+  const d = find(bucket, pool, remoteLo, remoteHi, remotePortBE, protocol);
+  if (d != null && d.bitmap != 0) clearBit(d.bitmap, port);
 }
 
 /** A record that no port was noted in. */
@@ -151,7 +172,7 @@ function giveBitmap(d: Destination): void {
   else if (bitmapsUsed < BITMAPS) p = bitmaps + <usize>(bitmapsUsed++) * BITMAP_BYTES;
   else return;
   memory.fill(p, 0, BITMAP_BYTES);
-  for (let i: u32 = 0; i < LISTED; i++) setBit(p, load<u16>(listed(d, i)));
+  for (let i: u32 = 0; i < LISTED; i++) setBit(p, load<u16>(listedAt(d, i)));
   d.bitmap = p;
 }
 

@@ -135,4 +135,9 @@ export function isSegmented(): bool {
 export function segmentSize(): u32 {
   return gsoSize;
 }
+
+/** How many there are in a UDP super-packet. */
+export function datagrams(): u32 {
+  return max((packet.transportLength - UDP_HEADER + gsoSize - 1) / gsoSize, 1);
+}
 if (IPV4_HEADER + 20 != IPV6_HEADER) ERROR("the translation grows a packet by 20 bytes");

@@ -52,7 +52,7 @@ function lookup(lo: u64, hi: u64, byDefault: u32): u32 {
 /** MTU of the way to an address; `byDefault`: of the interface. */
 // @ts-ignore: decorator
 @inline
-export function mtuTowards(lo: u64, hi: u64, byDefault: u32): u32 {
+function mtuTowards(lo: u64, hi: u64, byDefault: u32): u32 {
   return routeMtus.count == 0 ? byDefault : lookup(lo, hi, byDefault);
 }
 

@@ -42,8 +42,11 @@ function bucketOf(lo: u64, hi: u64): usize {
   return buckets + ((<usize>mix(lo ^ mix(hi)) & mask) << 2);
 }
 
-/** May the Pod have one more session? A limit that can't be kept for want of a record refuses: it never lapses. */
-export function mayOpen(lo: u64, hi: u64): DropReason {
+/**
+ * May the Pod have one more session? With --pod-sessions outsiders don't get the last quarter of them. A limit that can't
+ * be kept for want of a record refuses: it never lapses.
+ */
+export function mayOpen(lo: u64, hi: u64, byOutsider: bool): DropReason {
   found = load<u32>(bucketOf(lo, hi));
   while (found != 0) {
     const pod = changetype<Pod>(found);
@@ -52,7 +55,8 @@ export function mayOpen(lo: u64, hi: u64): DropReason {
   }
   if (limits.podSessions == 0) return DropReason.NONE;
   if (found == 0) return free == 0 && used == max ? DropReason.POD_TABLE_FULL : DropReason.NONE;
-  return changetype<Pod>(found).sessions < limits.podSessions ? DropReason.NONE : DropReason.POD_SESSIONS_EXCEEDED;
+  const most = byOutsider ? <u32>((<u64>limits.podSessions * 3) >> 2) : limits.podSessions;
+  return changetype<Pod>(found).sessions < most ? DropReason.NONE : DropReason.POD_SESSIONS_EXCEEDED;
 }
 
 /** One session more for the Pod that mayOpen() was asked about → its record, 0 = there's no room for one. */

@@ -5,7 +5,7 @@
 import { sipEnd, sipStart, sipWord } from "./hash";
 import { PROTOCOL_UDP } from "./protocol";
 
-/** Where the search for a port starts: a keyed hash of the inner endpoint (and, for TCP, of the remote end). */
+/** Where the search for a port starts: a keyed hash of the inner endpoint (and, for ports by remote end, of that). */
 export function portHash(innerLo: u64, innerHi: u64, remoteLo: u64, remoteHi: u64, portsAndProtocol: u64): u64 {
   sipStart();
   sipWord(innerLo);

@@ -60,9 +60,9 @@ export function initSessionLog(count: u32): bool {
 }
 
 /** The session at the place is complete. */
-export function logCreated(place: u32): void {
+export function logCreated(place: u32, state: TcpState): void {
   const generation = generationOf(place) + 1;
-  append(place, generation, generation, Change.CREATED, TcpState.INIT);
+  append(place, generation, generation, Change.CREATED, state);
 }
 
 export function logChanged(place: u32, state: TcpState): void {

@@ -1,6 +1,6 @@
 /**
  * Sessions (RFC 6146 §3.1): one per flow, found from inside by the 5-tuple that the Pod uses and from outside by the
- * 5-tuple on the external wire. Neither exists twice.
+ * 5-tuple on the external wire. No two live ones have either in common.
  *
  * The 64 bytes that each packet needs fill one cache line; what only set-up and expiry need is kept apart.
  */
@@ -9,7 +9,7 @@ import { powerOfTwo, reserve } from "./arena";
 import { isMappedIndependently } from "./behaviour";
 import { Binding, findBinding, isBinding, makeBinding, releaseBinding } from "./bib";
 import { fold, negate, sum32, sumAddress } from "./checksum";
-import { Destination, destinationOf, dropUnused, forgetPort, notePort } from "./destination";
+import { Destination, destinationOf, dropUnused, forgetPort, forgetUnnoted, notePort } from "./destination";
 import { VirtualServer, countSession, sessionsAlive } from "./counters";
 import { mix } from "./hash";
 import { limits } from "./limits";
@@ -76,7 +76,7 @@ export class SessionCold {
   /** A Binding or, where ports depend on the remote end, a Destination; 0 when there was no room for one. */
   binding: usize;
   poolGeneration: u16;
-  policyGeneration: u16;
+  reserved: u16;
   createdMs: u32;
   /** Record of the Pod; 0 = the session isn't counted. */
   pod: u32;
@@ -92,12 +92,6 @@ let max: u32 = 0;
 let used: u32 = 0;
 let free: usize = 0;
 let sweepAt: u32 = 0;
-let policyGeneration: u16 = 0;
-
-/** Sessions made from here on belong to a new policy. */
-export function nextPolicyGeneration(): void {
-  policyGeneration++;
-}
 
 export function initSessions(count: u32): bool {
   max = count;
@@ -125,7 +119,7 @@ function placeOf(s: Session): u32 {
 
 // @ts-ignore: decorator
 @inline
-export function coldOf(s: Session): SessionCold {
+function coldOf(s: Session): SessionCold {
   return changetype<SessionCold>(colds + ((changetype<usize>(s) - table) >> 2));
 }
 
@@ -320,8 +314,11 @@ function hasPoolAddress(s: Session): bool {
 export function endSessions(kind: VirtualServer): void {
   for (let i: u32 = 0; i < used; i++) {
     const s = changetype<Session>(table + (<usize>i << 6));
+    if (s.protocol == 0 || s.kind != kind) continue;
+    // What removeSession counts of a session whose address is there; bindings have a generation of their own.
+    if (hasPoolAddress(s) && !isBinding(coldOf(s).binding)) countReleased(s.pool, s.protocol);
     // Generations only go up: this one doesn't come again.
-    if (s.protocol != 0 && s.kind == kind) coldOf(s).poolGeneration = <u16>(poolAddress(s.pool).generation - 1);
+    coldOf(s).poolGeneration = <u16>(poolAddress(s.pool).generation - 1);
   }
   expectOrphans();
 }
@@ -352,66 +349,23 @@ export function setMade(s: Session): void {
  * wire. DropReason.NONE: the session is in `made`.
  */
 export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, nowMs: u32): DropReason {
-  const family = outerFamily(kind);
-  const protocol = packet.protocol;
-  const innerPortBE = packet.sourcePortBE;
-  const remotePortBE = remotePortOf(packet.protocol, packet.destinationPortBE);
-
   if (free == 0 && used == max) return DropReason.SESSION_TABLE_FULL;
-  const refused = mayOpen(packet.sourceLo, packet.sourceHi);
+  const refused = mayOpen(packet.sourceLo, packet.sourceHi, false);
   if (refused != DropReason.NONE) return refused;
-  let pool: u32;
-  let outerPortBE: u32;
-  let binding: Binding | null = null;
-  let destination: Destination | null = null;
-  if (!isMappedIndependently(protocol)) {
-    const reason = choosePorts(family, packet.sourceLo, packet.sourceHi);
-    if (reason != DropReason.NONE) return reason;
-    pool = chosenPool;
-    destination = destinationOf(pool, remoteLo, remoteHi, remotePortBE, protocol);
-    const port = takePortTowards(destination, innerPortBE, remoteLo, remoteHi, remotePortBE, protocol);
-    if (port == 0) {
-      if (destination != null) dropUnused(destination);
-      countExhausted(pool, protocol);
-      return DropReason.SNAT_PORTS_EXHAUSTED;
-    }
-    if (destination != null) notePort(destination, port);
-    countAllocated(pool, protocol);
-    outerPortBE = bswap<u16>(<u16>port);
-  } else {
-    binding = findBinding(null, packet.sourceLo, packet.sourceHi, innerPortBE, protocol, family);
-    // Two NAT addresses of one host: towards it the endpoint needs a second outer port, or replies were ambiguous.
-    while (binding != null && isTaken(binding, remoteLo, remoteHi, remotePortBE))
-      binding = findBinding(binding, packet.sourceLo, packet.sourceHi, innerPortBE, protocol, family);
-    if (binding == null) {
-      const reason = choosePorts(family, packet.sourceLo, packet.sourceHi);
-      if (reason != DropReason.NONE) return reason;
-      binding = makeBinding(packet.sourceLo, packet.sourceHi, innerPortBE, protocol, family);
-      if (binding == null) {
-        countExhausted(chosenPool, protocol);
-        return DropReason.SNAT_PORTS_EXHAUSTED;
-      }
-    }
-    binding.sessions++;
-    pool = binding.pool;
-    outerPortBE = binding.outerPortBE;
-  }
-  enter(
-    kind,
-    packet.sourceLo,
-    packet.sourceHi,
-    innerPortBE,
-    packet.family == 4 ? mappedBE(packet.destinationHi) : 0,
-    remoteLo,
-    remoteHi,
-    remotePortBE,
-    protocol,
-    pool,
-    outerPortBE,
-    binding != null ? changetype<usize>(binding) : changetype<usize>(destination),
-    nowMs,
-  );
-  return DropReason.NONE;
+  const s = takePlace();
+  s.innerLo = packet.sourceLo;
+  s.innerHi = packet.sourceHi;
+  s.innerPortBE = <u16>packet.sourcePortBE;
+  s.seen4BE = packet.family == 4 ? mappedBE(packet.destinationHi) : 0;
+  s.remoteLo = remoteLo;
+  s.remoteHi = remoteHi;
+  s.remotePortBE = <u16>remotePortOf(packet.protocol, packet.destinationPortBE);
+  s.protocol = <u8>packet.protocol;
+  s.kind = <u8>kind;
+  const reason = isMappedIndependently(s.protocol) ? mapIndependently(s) : mapByRemote(s);
+  if (reason == DropReason.NONE) enter(s, TcpState.INIT, nowMs);
+  else givePlace(s);
+  return reason;
 }
 
 /**
@@ -421,143 +375,155 @@ export function makeSession(kind: VirtualServer, remoteLo: u64, remoteHi: u64, n
 export function makeInboundSession(kind: VirtualServer, b: Binding, nowMs: u32): DropReason {
   // Outsiders don't get the last quarter of the table: it is for the Pods.
   if ((free == 0 && used == max) || sessionsAlive() >= max - (max >> 2)) return DropReason.SESSION_TABLE_FULL;
-  const refused = mayOpen(b.innerLo, b.innerHi);
+  const refused = mayOpen(b.innerLo, b.innerHi, true);
   if (refused != DropReason.NONE) return refused;
-  b.sessions++;
-  enter(
-    kind,
-    b.innerLo,
-    b.innerHi,
-    b.innerPortBE,
-    kind == VirtualServer.EGRESS_IPV4 ? mappedBE(packet.sourceHi) : 0,
-    packet.sourceLo,
-    packet.sourceHi,
-    remotePortOf(packet.protocol, packet.sourcePortBE),
-    packet.protocol,
-    b.pool,
-    b.outerPortBE,
-    changetype<usize>(b),
-    nowMs,
-  );
-  made.tcpState = <u8>TcpState.OUTER_INIT;
+  const s = takePlace();
+  s.innerLo = b.innerLo;
+  s.innerHi = b.innerHi;
+  s.innerPortBE = b.innerPortBE;
+  s.seen4BE = kind == VirtualServer.EGRESS_IPV4 ? mappedBE(packet.sourceHi) : 0;
+  s.remoteLo = packet.sourceLo;
+  s.remoteHi = packet.sourceHi;
+  s.remotePortBE = <u16>remotePortOf(packet.protocol, packet.sourcePortBE);
+  s.protocol = <u8>packet.protocol;
+  s.kind = <u8>kind;
+  join(s, b);
+  enter(s, TcpState.OUTER_INIT, nowMs);
   return DropReason.NONE;
 }
 
-/** Takes a free place of the table, of which there is one. `holder`: the Binding or Destination. */
-function enter(
-  kind: VirtualServer,
-  innerLo: u64,
-  innerHi: u64,
-  innerPortBE: u32,
-  seen4BE: u32,
-  remoteLo: u64,
-  remoteHi: u64,
-  remotePortBE: u32,
-  protocol: u32,
-  pool: u32,
-  outerPortBE: u32,
-  holder: usize,
-  nowMs: u32,
-): void {
-  let p = free;
-  if (p != 0) free = changetype<Session>(p).nextOut;
-  else {
-    p = table + (<usize>(used++) << 6);
-    sessionLog.places = used;
-    // The sweep passes this place as well before it comes to those that it began behind.
-    if (unswept != 0) unswept++;
+/** A free place of the table, of which there is one. */
+function takePlace(): Session {
+  const p = free;
+  if (p != 0) {
+    free = changetype<Session>(p).nextOut;
+    return changetype<Session>(p);
   }
-  const s = changetype<Session>(p);
-  const address = poolAddress(pool);
-  s.innerLo = innerLo;
-  s.innerHi = innerHi;
-  s.remoteLo = remoteLo;
-  s.remoteHi = remoteHi;
-  s.seen4BE = seen4BE;
-  s.innerPortBE = <u16>innerPortBE;
-  s.remotePortBE = <u16>remotePortBE;
-  s.outerPortBE = <u16>outerPortBE;
-  s.pool = <u16>pool;
-  s.protocol = <u8>protocol;
-  s.kind = <u8>kind;
-  s.tcpState = <u8>TcpState.INIT;
-  s.hairpin = comesBack(remoteLo, remoteHi, bswap<u16>(<u16>remotePortBE));
+  // The sweep passes this place as well before it comes to those that it began behind.
+  if (unswept != 0) unswept++;
+  sessionLog.places = used + 1;
+  return changetype<Session>(table + (<usize>(used++) << 6));
+}
+
+function givePlace(s: Session): void {
+  s.protocol = 0;
+  s.nextOut = free;
+  free = changetype<usize>(s);
+}
+
+/** An outer port by the inner endpoint alone. */
+function mapIndependently(s: Session): DropReason {
+  const family = outerFamily(s.kind);
+  let binding = findBinding(null, s.innerLo, s.innerHi, s.innerPortBE, s.protocol, family);
+  // Two NAT addresses of one host: towards it the endpoint needs a second outer port, or replies were ambiguous.
+  while (binding != null && isTaken(binding, s))
+    binding = findBinding(binding, s.innerLo, s.innerHi, s.innerPortBE, s.protocol, family);
+  if (binding == null) {
+    const reason = choosePorts(family, s.innerLo, s.innerHi);
+    if (reason != DropReason.NONE) return reason;
+    binding = makeBinding(s.innerLo, s.innerHi, s.innerPortBE, s.protocol, family);
+    if (binding == null) {
+      countExhausted(chosenPool, s.protocol);
+      return DropReason.SNAT_PORTS_EXHAUSTED;
+    }
+  }
+  join(s, binding);
+  return DropReason.NONE;
+}
+
+function join(s: Session, b: Binding): void {
+  b.sessions++;
+  s.pool = b.pool;
+  s.outerPortBE = b.outerPortBE;
+  coldOf(s).binding = changetype<usize>(b);
+}
+
+/** An outer port that no other session has towards the remote end. */
+function mapByRemote(s: Session): DropReason {
+  const reason = choosePorts(outerFamily(s.kind), s.innerLo, s.innerHi);
+  if (reason != DropReason.NONE) return reason;
+  const destination = destinationOf(chosenPool, s.remoteLo, s.remoteHi, s.remotePortBE, s.protocol);
+  const port = takePortTowards(destination, s);
+  if (port == 0) {
+    if (destination != null) dropUnused(destination);
+    countExhausted(chosenPool, s.protocol);
+    return DropReason.SNAT_PORTS_EXHAUSTED;
+  }
+  if (destination != null) notePort(destination, port);
+  countAllocated(chosenPool, s.protocol);
+  s.pool = <u16>chosenPool;
+  s.outerPortBE = bswap<u16>(<u16>port);
+  coldOf(s).binding = changetype<usize>(destination);
+  return DropReason.NONE;
+}
+
+/** Both ends, protocol, kind, port and binding are there. */
+function enter(s: Session, state: TcpState, nowMs: u32): void {
+  const address = poolAddress(s.pool);
+  s.tcpState = <u8>state;
+  s.hairpin = comesBack(s.remoteLo, s.remoteHi, bswap<u16>(s.remotePortBE));
   s.lastSeenMs = nowMs;
   setDeltas(s, address);
   const cold = coldOf(s);
-  cold.binding = holder;
   cold.poolGeneration = <u16>address.generation;
-  cold.policyGeneration = policyGeneration;
   cold.createdMs = nowMs;
-  cold.pod = countPod(innerLo, innerHi);
+  cold.pod = countPod(s.innerLo, s.innerHi);
 
+  const p = <u32>changetype<usize>(s);
   const outer = outBucketOf(s);
   s.nextOut = load<u32>(outer);
-  store<u32>(outer, <u32>p);
+  store<u32>(outer, p);
   const inner = inBucketOf(s);
   s.nextIn = load<u32>(inner);
-  store<u32>(inner, <u32>p);
-  countSession(kind, 1);
-  logCreated(placeOf(s));
+  store<u32>(inner, p);
+  countSession(s.kind, 1);
+  logCreated(placeOf(s), state);
   made = s;
 }
 
-/** A session has the binding's outer port towards this remote end already. */
-function isTaken(b: Binding, remoteLo: u64, remoteHi: u64, remotePortBE: u32): bool {
-  const s = findInbound(b.pool, remotePortBE | (<u32>b.outerPortBE << 16), remoteLo, remoteHi, b.protocol);
-  return s != null && hasPoolAddress(s);
+/** Another session has the binding's outer port towards the remote end already. */
+function isTaken(b: Binding, s: Session): bool {
+  const ports = s.remotePortBE | (<u32>b.outerPortBE << 16);
+  const other = findInbound(b.pool, ports, s.remoteLo, s.remoteHi, s.protocol);
+  return other != null && hasPoolAddress(other);
 }
 
-/** Of what choosePorts chose, a port that no session uses towards this remote end (RFC 7857 §2.5), in host order; 0 = none. */
-function takePortTowards(
-  d: Destination | null,
-  innerPortBE: u32,
-  remoteLo: u64,
-  remoteHi: u64,
-  remotePortBE: u32,
-  protocol: u32,
-): u32 {
-  const word = portsWord(innerPortBE | (remotePortBE << 16), protocol, 0);
-  const hash = portHash(packet.sourceLo, packet.sourceHi, remoteLo, remoteHi, word);
-  const preferred = preferredPorts(protocol, innerPortBE);
+/** Of what choosePorts chose, a port that no session uses towards its remote end (RFC 7857 §2.5), in host order; 0 = none. */
+function takePortTowards(d: Destination | null, s: Session): u32 {
+  const word = portsWord(s.ports, s.protocol, 0);
+  const hash = portHash(s.innerLo, s.innerHi, s.remoteLo, s.remoteHi, word);
+  const preferred = preferredPorts(s.protocol, s.innerPortBE);
   if (d != null && d.bitmap != 0) {
-    // Sessions that found no record aren't in the bitmap: each hit is checked.
+    // Not in the bitmap: ports of sessions that found no record, or got theirs while no bitmap was free.
     for (let i = chosenFirst; i <= chosenLast; i++) {
       const port = takePort(d.bitmap, chosenFirst, chosenLast, hash, preferred);
-      if (port == 0 || isUnused(port, remoteLo, remoteHi, remotePortBE, protocol)) return port;
+      if (port == 0 || isUnused(port, s)) return port;
     }
     return 0;
   }
-  if (preferred == ANY_PORT) return probe(chosenFirst, 1, hash, remoteLo, remoteHi, remotePortBE, protocol);
+  if (preferred == ANY_PORT) return probe(chosenFirst, 1, hash, s);
   // Every second port: those of the inner port's parity, then the others.
-  const odd = ((innerPortBE >> 8) ^ chosenFirst) & 1;
-  const port = probe(chosenFirst + odd, 2, hash, remoteLo, remoteHi, remotePortBE, protocol);
-  return port != 0 ? port : probe(chosenFirst + (odd ^ 1), 2, hash, remoteLo, remoteHi, remotePortBE, protocol);
+  const odd = ((s.innerPortBE >> 8) ^ chosenFirst) & 1;
+  const port = probe(chosenFirst + odd, 2, hash, s);
+  return port != 0 ? port : probe(chosenFirst + (odd ^ 1), 2, hash, s);
 }
 
 // @ts-ignore: decorator
 @inline
-function isUnused(port: u32, remoteLo: u64, remoteHi: u64, remotePortBE: u32, protocol: u32): bool {
-  return findInbound(chosenPool, remotePortBE | (<u32>bswap<u16>(<u16>port) << 16), remoteLo, remoteHi, protocol) == null;
+function isUnused(port: u32, s: Session): bool {
+  const ports = s.remotePortBE | (<u32>bswap<u16>(<u16>port) << 16);
+  return findInbound(chosenPool, ports, s.remoteLo, s.remoteHi, s.protocol) == null;
 }
 
 /** A port that is free among first, first + stride, … up to the last chosen one, in a keyed order; 0 = none. */
-function probe(
-  first: u32,
-  stride: u32,
-  hash: u64,
-  remoteLo: u64,
-  remoteHi: u64,
-  remotePortBE: u32,
-  protocol: u32,
-): u32 {
+function probe(first: u32, stride: u32, hash: u64, s: Session): u32 {
   if (first > chosenLast) return 0;
   const count = (chosenLast - first) / stride + 1;
   let offset = <u32>(hash % count);
   const step = probeStep(count, hash);
   for (let i: u32 = 0; i < count; i++) {
     const port = first + offset * stride;
-    if (isUnused(port, remoteLo, remoteHi, remotePortBE, protocol)) return port;
+    if (isUnused(port, s)) return port;
     offset += step;
     if (offset >= count) offset -= count;
   }
@@ -628,12 +594,12 @@ export function removeSession(s: Session, nowMs: u32): void {
     releaseBinding(changetype<Binding>(binding), nowMs);
   } else {
     if (hasPoolAddress(s)) countReleased(s.pool, s.protocol);
-    if (binding != 0) forgetPort(changetype<Destination>(binding), bswap<u16>(s.outerPortBE));
+    const port = bswap<u16>(s.outerPortBE);
+    if (binding != 0) forgetPort(changetype<Destination>(binding), port);
+    else forgetUnnoted(s.pool, s.remoteLo, s.remoteHi, s.remotePortBE, s.protocol, port);
   }
   countSession(s.kind, -1);
-  s.protocol = 0;
-  s.nextOut = free;
-  free = changetype<usize>(s);
+  givePlace(s);
 }
 
 /** Idle time after which the session ends, ms. */

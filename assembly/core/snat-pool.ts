@@ -162,7 +162,7 @@ export function findInbound(lo: u64, hi: u64): i32 {
 }
 
 /** Index of the pool address whose own address (not its alias) this is, or -1. Not for the packet path. */
-export function findPoolAddress(lo: u64, hi: u64): i32 {
+function findPoolAddress(lo: u64, hi: u64): i32 {
   const index = findInbound(lo, hi);
   return index >= 0 && !isAutomap(poolAddress(index)) ? index : -1;
 }

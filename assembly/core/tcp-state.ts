@@ -45,7 +45,7 @@ export function nextTcpState(state: u32, flags: u32, outbound: bool): u32 {
   }
 }
 
-/** A SYN without ACK from inside opens a connection; also over a session that is ending (RFC 6146: BOTH_FIN, TRANS). */
+/** A SYN without ACK opens a connection; also over a session that is ending (RFC 6146: BOTH_FIN, TRANS). */
 // @ts-ignore: decorator
 @inline
 export function opensConnection(flags: u32): bool {

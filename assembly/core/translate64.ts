@@ -3,9 +3,9 @@
  */
 import { mappedBE } from "./address";
 import { fold, negate } from "./checksum";
-import { isSegmented, writeOffload } from "./offload";
+import { datagrams, isSegmented, wireSize, writeOffload } from "./offload";
 import { FRAGMENT_NONE, packet } from "./packet";
-import { PROTOCOL_ICMP4 } from "./protocol";
+import { PROTOCOL_ICMP4, PROTOCOL_TCP } from "./protocol";
 import { target } from "./target";
 import { rewriteTransport } from "./transport";
 import { IPV4_DONT_FRAGMENT_BE, IPV4_HEADER, Ipv4 } from "./wire/ipv4";
@@ -22,13 +22,17 @@ export function nextIdentification(): u16 {
 /** RFC 7915 §5.1: packets up to this size get DF=0, so that a small tunnel on the path can't black-hole them. */
 export const MAY_FRAGMENT: u32 = 1260;
 
+/** The packet in hand gets DF=0: each datagram of a UDP super-packet as it would alone; TCP's segments are made to fit. */
+export function mayFragment(): bool {
+  return wireSize(IPV4_HEADER) <= MAY_FRAGMENT && !(isSegmented() && packet.protocol == PROTOCOL_TCP);
+}
+
 /** By `target`; `mtu` is the IPv4 side's. → address of the new IP header. */
 export function translate64(mtu: u32, maxSegment: u32): usize {
   const fragment = packet.fragment != FRAGMENT_NONE || packet.fragmentHeader;
   if (packet.hasTransport) rewriteTransport(4, maxSegment);
   const tos = Ipv6.at(packet.ip).trafficClass;
   const total = packet.transportLength + IPV4_HEADER;
-  const mayFragment = total <= MAY_FRAGMENT && !isSegmented();
 
   let identificationBE: u32 = 0;
   let flagsOffsetBE: u32 = IPV4_DONT_FRAGMENT_BE;
@@ -36,8 +40,10 @@ export function translate64(mtu: u32, maxSegment: u32): usize {
     // §5.1.1, 'atomic' ones too: the low 16 bits, DF not set.
     identificationBE = bswap<u16>(<u16>packet.identification);
     flagsOffsetBE = bswap<u16>(<u16>(packet.fragmentOffset >> 3) | (packet.moreFragments ? 0x2000 : 0));
-  } else if (mayFragment) {
+  } else if (mayFragment()) {
     identificationBE = nextIdentification();
+    // The kernel numbers on from it.
+    if (isSegmented()) identification += datagrams() - 1;
     flagsOffsetBE = 0;
   }
   const ip = packet.transport - IPV4_HEADER;
@@ -55,6 +61,7 @@ export function translate64(mtu: u32, maxSegment: u32): usize {
   writeOffload(ip, 4, mtu);
   return ip;
 }
+
 /** A header without options, and its checksum. `total` in bytes. */
 // @ts-ignore: decorator
 @inline

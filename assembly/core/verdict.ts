@@ -89,7 +89,7 @@ export enum DropReason {
   SNAT_BLOCK_MISSING,
   /** Session table full. */
   SESSION_TABLE_FULL,
-  /** The Pod has as many sessions as it may have (`--pod-sessions`). */
+  /** The Pod has as many sessions as it may have (`--pod-sessions`); of those, outsiders (`--eif`) may open three quarters. */
   POD_SESSIONS_EXCEEDED,
   /** Too many Pods for their sessions to be counted, while `--pod-sessions` limits them. */
   POD_TABLE_FULL,

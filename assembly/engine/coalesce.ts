@@ -31,7 +31,7 @@ let segmentSize: u32 = 0;
 let ip: usize = 0;
 let transport: usize = 0;
 let end: usize = 0;
-/** TOS, hop limit and DF of every datagram in it. */
+/** Direction, TOS, hop limit and DF of every datagram in it. */
 let marks: u32 = 0;
 /** Without DF an IPv4 identification must be nobody else's (RFC 6864 §4.3): the kernel takes the next ones of ours. */
 let numbered: bool = false;
@@ -42,19 +42,24 @@ export const NO_MARKS: u32 = 0xffffffff;
 /** `flags` are those of its offload header. */
 // @ts-ignore: decorator
 @inline
-export function marksOf(flags: u32, tos: u32, hopLimit: u32, dontFragment: bool): u32 {
+export function marksOf(flags: u32, tos: u32, hopLimit: u32, dontFragment: bool, outbound: bool): u32 {
   if (limits.coalesceUdp == 0) return NO_MARKS;
   if ((flags & (VNET_NEEDS_CHECKSUM | VNET_CHECKSUM_VALID)) == 0) return NO_MARKS;
-  return (<u32>dontFragment << 16) | (tos << 8) | hopLimit;
+  return (<u32>outbound << 17) | (<u32>dontFragment << 16) | (tos << 8) | hopLimit;
 }
 
-/** Of the datagram in hand, before translation changes it. */
-export function packetMarks(): u32 {
+/**
+ * Of the datagram in hand, before translation changes it. What stands behind the IP header would be each packet's own:
+ * options, a fragment header's identification.
+ */
+export function packetMarks(outbound: bool): u32 {
+  const header = packet.family == 4 ? IPV4_HEADER : IPV6_HEADER;
+  if (<u32>(packet.transport - packet.ip) != header) return NO_MARKS;
   if (packet.fragment != FRAGMENT_NONE || isSegmented()) return NO_MARKS;
   const flags = (isPartial() ? VNET_NEEDS_CHECKSUM : 0) | (isVerified() ? VNET_CHECKSUM_VALID : 0);
-  if (packet.family == 6) return marksOf(flags, Ipv6.at(packet.ip).trafficClass, packet.hopLimit, false);
-  const header = Ipv4.at(packet.ip);
-  return marksOf(flags, header.tos, packet.hopLimit, header.dontFragment);
+  if (packet.family == 6) return marksOf(flags, Ipv6.at(packet.ip).trafficClass, packet.hopLimit, false, outbound);
+  const four = Ipv4.at(packet.ip);
+  return marksOf(flags, four.tos, packet.hopLimit, four.dontFragment, outbound);
 }
 
 /** The last output is a datagram of the session with these marks, or several. */

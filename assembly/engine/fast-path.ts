@@ -9,6 +9,7 @@ import { adjust, negate } from "../core/checksum";
 import { Path, VirtualServer, countPath } from "../core/counters";
 import { stateless } from "../core/eam";
 import { limits } from "../core/limits";
+import { nat64Hi, nat64Lo } from "../core/nat64";
 import { writePlainOffload } from "../core/offload";
 import { routeMtus } from "../core/path-mtu";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../core/protocol";
@@ -102,7 +103,7 @@ function fast4(ip: usize, length: u32, slot: u32, nowMs: u32): bool {
   const tos: u32 = header.tos;
   let marks = NO_MARKS;
   if (protocol == PROTOCOL_UDP) {
-    marks = marksOf(flags, tos, ttl, header.dontFragment);
+    marks = marksOf(flags, tos, ttl, header.dontFragment, true);
     if (isRun(s)) if (marks == runMarks()) return join(s, Path.OUT_46, rest + IPV6_HEADER, ip + IPV4_HEADER, rest, nowMs);
   }
   const out = ip - (IPV6_HEADER - IPV4_HEADER) - VNET_HEADER;
@@ -126,7 +127,7 @@ function out44(ip: usize, slot: u32, nowMs: u32, s: Session, flags: u32): bool {
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (total > limits.mtuOuter) return false;
   if (total > routeMtus.least) return false;
-  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.tos, header.ttl, header.dontFragment) : NO_MARKS;
+  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.tos, header.ttl, header.dontFragment, true) : NO_MARKS;
   if (isRun(s)) if (marks == runMarks()) return join(s, Path.OUT_44, total, ip + IPV4_HEADER, total - IPV4_HEADER, nowMs);
   if (isTransmitFull()) return false;
   append(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0);
@@ -144,11 +145,11 @@ function in44(ip: usize, slot: u32, nowMs: u32, s: Session, flags: u32): bool {
   const header = Ipv4.at(ip);
   const protocol: u32 = header.protocol;
   const total = header.totalLength;
-  if (s.kind != VirtualServer.EGRESS_IPV4) return false;
+  if (s.kind != VirtualServer.EGRESS_IPV4) return in46(ip, slot, nowMs, s, flags);
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (total > limits.mtuInner) return false;
   if (total > routeMtus.least) return false;
-  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.tos, header.ttl, header.dontFragment) : NO_MARKS;
+  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.tos, header.ttl, header.dontFragment, false) : NO_MARKS;
   if (isRun(s)) if (marks == runMarks()) return join(s, Path.IN_44, total, ip + IPV4_HEADER, total - IPV4_HEADER, nowMs);
   if (isTransmitFull()) return false;
   append(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0);
@@ -159,6 +160,33 @@ function in44(ip: usize, slot: u32, nowMs: u32, s: Session, flags: u32): bool {
   writePlainOffload(ip - VNET_HEADER, IPV4_HEADER, protocol, flags);
   count(s, Path.IN_44, total, nowMs);
   if (marks != NO_MARKS) begin(s, ip, ip + IPV4_HEADER, total - IPV4_HEADER, marks);
+  return true;
+}
+
+/** As NAT46's way out is: only EGRESS_IPV6_NAT64 has another side of IPv6. */
+function in46(ip: usize, slot: u32, nowMs: u32, s: Session, flags: u32): bool {
+  const header = Ipv4.at(ip);
+  const protocol: u32 = header.protocol;
+  const rest = header.totalLength - IPV4_HEADER;
+  if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
+  if (rest + IPV6_HEADER > (header.dontFragment ? limits.mtuInner : cutAbove(limits.mtuInner))) return false;
+  if (rest + IPV6_HEADER > routeMtus.least) return false;
+  const tos: u32 = header.tos;
+  const ttl: u32 = header.ttl;
+  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, tos, ttl, header.dontFragment, false) : NO_MARKS;
+  if (isRun(s)) if (marks == runMarks()) return join(s, Path.IN_46, rest + IPV6_HEADER, ip + IPV4_HEADER, rest, nowMs);
+  const out = ip - (IPV6_HEADER - IPV4_HEADER);
+  if (isTransmitFull()) return false;
+  append(out - VNET_HEADER, rest + IPV6_HEADER + VNET_HEADER, Verdict.FORWARD, slot, 0);
+  const ports = load<u32>(ip + IPV4_HEADER);
+  setPorts(ip + IPV4_HEADER, protocol, ports & 0xffff, s.innerPortBE, s.deltaIn, s.innerPortBE + negate(ports >> 16), flags);
+  writeHeader6(out, tos, rest, protocol, ttl - 1, s.remote, changetype<usize>(s));
+  const remoteBE = mappedBE(s.remoteHi);
+  Ipv6.at(out).sourceLo = nat64Lo(remoteBE);
+  Ipv6.at(out).sourceHi = nat64Hi(remoteBE);
+  writePlainOffload(out - VNET_HEADER, IPV6_HEADER, protocol, flags);
+  count(s, Path.IN_46, rest + IPV6_HEADER, nowMs);
+  if (marks != NO_MARKS) begin(s, out, out + IPV6_HEADER, rest, marks);
   return true;
 }
 
@@ -203,7 +231,7 @@ function fast6(ip: usize, length: u32, slot: u32, nowMs: u32): bool {
   if (total > limits.mtuInner) return false;
   if (total > routeMtus.least) return false;
   const tos = header.trafficClass;
-  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, tos, hopLimit, false) : NO_MARKS;
+  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, tos, hopLimit, false, false) : NO_MARKS;
   if (isRun(s)) if (marks == runMarks()) return join(s, Path.IN_64, total, ip + IPV6_HEADER, rest, nowMs);
   const out = ip + (IPV6_HEADER - IPV4_HEADER);
   if (isTransmitFull()) return false;
@@ -227,12 +255,12 @@ function out66(ip: usize, slot: u32, nowMs: u32, flags: u32): bool {
   const ports = load<u32>(ip + IPV6_HEADER);
   const s = findFromPod(6, header.sourceLo, header.sourceHi, header.destinationLo, header.destinationHi, ports, protocol);
   if (s == null) return false;
-  if (s.kind != VirtualServer.EGRESS_IPV6) return false;
+  if (s.kind != VirtualServer.EGRESS_IPV6) return out64(ip, slot, nowMs, s, flags);
   if (s.hairpin) return false;
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (total > limits.mtuOuter) return false;
   if (total > routeMtus.least) return false;
-  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.trafficClass, header.hopLimit, false) : NO_MARKS;
+  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.trafficClass, header.hopLimit, false, true) : NO_MARKS;
   if (isRun(s)) if (marks == runMarks()) return join(s, Path.OUT_66, total, ip + IPV6_HEADER, rest, nowMs);
   if (isTransmitFull()) return false;
   append(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0);
@@ -246,6 +274,36 @@ function out66(ip: usize, slot: u32, nowMs: u32, flags: u32): bool {
   return true;
 }
 
+/** As NAT46's way in is. */
+function out64(ip: usize, slot: u32, nowMs: u32, s: Session, flags: u32): bool {
+  const header = Ipv6.at(ip);
+  const protocol: u32 = header.nextHeader;
+  const rest = header.payloadLength;
+  const total = rest + IPV4_HEADER;
+  if (s.hairpin) return false;
+  if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
+  if (total > limits.mtuOuter) return false;
+  if (total > routeMtus.least) return false;
+  const tos = header.trafficClass;
+  const hopLimit: u32 = header.hopLimit;
+  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, tos, hopLimit, false, true) : NO_MARKS;
+  if (isRun(s)) if (marks == runMarks()) return join(s, Path.OUT_64, total, ip + IPV6_HEADER, rest, nowMs);
+  const out = ip + (IPV6_HEADER - IPV4_HEADER);
+  if (isTransmitFull()) return false;
+  append(out - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0);
+  const ports = load<u32>(ip + IPV6_HEADER);
+  setPorts(ip + IPV6_HEADER, protocol, s.outerPortBE, ports >> 16, s.deltaOut, s.outerPortBE + negate(ports & 0xffff), flags);
+  const mayFragment = total <= MAY_FRAGMENT;
+  const identificationBE: u32 = mayFragment ? nextIdentification() : 0;
+  const flagsBE: u32 = mayFragment ? 0 : IPV4_DONT_FRAGMENT_BE;
+  const sourceBE = mappedBE(poolAddress(s.pool).hi);
+  writeHeader4(out, tos, total, identificationBE, flagsBE, hopLimit - 1, protocol, sourceBE, mappedBE(s.remoteHi));
+  writePlainOffload(out - VNET_HEADER, IPV4_HEADER, protocol, flags);
+  count(s, Path.OUT_64, total, nowMs);
+  if (marks != NO_MARKS) begin(s, out, out + IPV4_HEADER, rest, marks);
+  return true;
+}
+
 function in66(ip: usize, slot: u32, nowMs: u32, s: Session, flags: u32): bool {
   const header = Ipv6.at(ip);
   const protocol: u32 = header.nextHeader;
@@ -255,7 +313,7 @@ function in66(ip: usize, slot: u32, nowMs: u32, s: Session, flags: u32): bool {
   if (protocol == PROTOCOL_TCP) if (s.tcpState == TcpState.TRANS) return false;
   if (total > limits.mtuInner) return false;
   if (total > routeMtus.least) return false;
-  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.trafficClass, header.hopLimit, false) : NO_MARKS;
+  const marks = protocol == PROTOCOL_UDP ? marksOf(flags, header.trafficClass, header.hopLimit, false, false) : NO_MARKS;
   if (isRun(s)) if (marks == runMarks()) return join(s, Path.IN_66, total, ip + IPV6_HEADER, rest, nowMs);
   if (isTransmitFull()) return false;
   append(ip - VNET_HEADER, total + VNET_HEADER, Verdict.FORWARD, slot, 0);

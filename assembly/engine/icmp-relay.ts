@@ -1,6 +1,6 @@
 /** ICMP errors about our sessions, from one side to the other. They don't prolong a session's life. */
 import { mappedBE, mappedHi } from "../core/address";
-import { aimQuoteIn, aimQuoteOut, seenHi, seenLo } from "../core/aim";
+import { aimQuoteIn, aimQuoteOut, pathIn, pathOut, seenHi, seenLo } from "../core/aim";
 import { Path, VirtualServer, countPath } from "../core/counters";
 import { mayRepresent, nat64Hi, nat64Lo } from "../core/nat64";
 import { packet, parse } from "../core/packet";
@@ -62,20 +62,6 @@ export function relayOut(): DropReason {
   target.destinationLo = s.remoteLo;
   target.destinationHi = s.remoteHi;
   return sendError(outerFamily(s.kind), pathOut(s));
-}
-
-/** The way of the session's packets to the outside. */
-export function pathOut(s: Session): Path {
-  if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) return Path.OUT_46;
-  if (s.kind == VirtualServer.EGRESS_IPV6_NAT64) return Path.OUT_64;
-  return s.kind == VirtualServer.EGRESS_IPV4 ? Path.OUT_44 : Path.OUT_66;
-}
-
-/** Of those from outside. */
-export function pathIn(s: Session): Path {
-  if (s.kind == VirtualServer.EGRESS_IPV4_NAT46) return Path.IN_64;
-  if (s.kind == VirtualServer.EGRESS_IPV6_NAT64) return Path.IN_46;
-  return s.kind == VirtualServer.EGRESS_IPV4 ? Path.IN_44 : Path.IN_66;
 }
 
 /** Sends the error in hand, by `target` and `quotedTarget`, as a packet of IP version `family`. */

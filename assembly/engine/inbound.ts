@@ -4,13 +4,13 @@
  */
 import { isForwardable4, isForwardable6, isMapped, mappedBE } from "../core/address";
 import { isOpenToAll } from "../core/behaviour";
-import { findOuter } from "../core/bib";
+import { findOuter, releaseBinding } from "../core/bib";
 import { VirtualServer } from "../core/counters";
 import { lookupMapping } from "../core/mapping";
 import { hasNat64, mayRepresent } from "../core/nat64";
 import { packet } from "../core/packet";
 import { PROTOCOL_ICMP4, PROTOCOL_TCP } from "../core/protocol";
-import { findIn, isCurrent, makeInboundSession, setMade } from "../core/session";
+import { Session, findIn, isCurrent, makeInboundSession, removeSession, setMade } from "../core/session";
 import { isAutomap, poolAddress } from "../core/snat-pool";
 import { opensConnection } from "../core/tcp-state";
 import { DropReason } from "../core/verdict";
@@ -20,12 +20,12 @@ import { isNatAddress, policyOf, sourcePolicy } from "./policy";
 export function openInbound(pool: u32, turned: bool, nowMs: u32): DropReason {
   const protocol = packet.protocol;
   if (!isOpenToAll(protocol)) return DropReason.INBOUND_NO_SESSION;
+  // Under automap the host answers for its address, and what is an answer to it has its identifiers, not ours.
+  if (protocol == PROTOCOL_ICMP4 && isAutomap(poolAddress(pool))) return DropReason.INBOUND_NO_SESSION;
   if (protocol == PROTOCOL_TCP && !opensConnection(packet.tcpFlags)) return DropReason.INBOUND_NO_SESSION;
   const binding = findOuter(pool, packet.destinationPortBE, protocol);
   if (binding == null || !mayEnter(turned)) return DropReason.INBOUND_NO_SESSION;
   if (protocol == PROTOCOL_ICMP4 && packet.echoRequest) {
-    // Under automap the host answers for its address.
-    if (isAutomap(poolAddress(pool))) return DropReason.INBOUND_NO_SESSION;
     const s = findIn(pool);
     if (s != null && isCurrent(s)) {
       setMade(s);
@@ -44,6 +44,17 @@ export function openInbound(pool: u32, turned: bool, nowMs: u32): DropReason {
   if (fromPod4) return DropReason.INBOUND_REMOTE_UNMAPPED;
   if (!policy.dualStack) return DropReason.DUAL_STACK_DISABLED;
   return makeInboundSession(VirtualServer.EGRESS_IPV6, binding, nowMs);
+}
+
+/** The same for a SYN over a session that is ending: its place and its port are the new one's, if there is to be one. */
+export function reopenInbound(s: Session, pool: u32, turned: bool, nowMs: u32): DropReason {
+  const binding = findOuter(pool, packet.destinationPortBE, packet.protocol);
+  // Its last session may be this one.
+  if (binding != null) binding.sessions++;
+  removeSession(s, nowMs);
+  const reason = openInbound(pool, turned, nowMs);
+  if (binding != null) releaseBinding(binding, nowMs);
+  return reason;
 }
 
 /** Nobody outside poses as a Pod, or as an address that stands for another host: the Pod's answer would go elsewhere. */

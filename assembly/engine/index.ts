@@ -22,7 +22,6 @@ import {
   endSessions,
   expectOrphans,
   initSessions,
-  nextPolicyGeneration,
   sessionPlaces,
   sessionTable,
   sweepSessions,
@@ -185,11 +184,6 @@ export function poolRemove(index: u32): void {
 /** After changes of the pool: Pods are shared out anew, those whose address is still there keep it. */
 export function poolIndex(): void {
   indexPool();
-}
-
-/** The policy table changed. */
-export function policyChanged(): void {
-  nextPolicyGeneration();
 }
 
 /** Reply buffer: UdpContext, then `length` bytes. 0 = no room in the transmit ring now. */

@@ -2,13 +2,15 @@
  * What happens to a packet, step by step:
  *
  *   parse → classify ─┬─ from a Pod:    DNS? → session, or policy → mapping → new session ─┬→ hop limit, size → send
- *                     ├─ from outside:  session;  none: to the host itself, or nowhere ────┤
+ *                     ├─ from outside:  session;  none: a Pod's (hairpin) → as above, ─────┤
+ *                     │                 or new session (EIF), to the host itself, nowhere  │
  *                     └─ later fragment: the way of its first one, or wait for it ─────────┘
  *
  * Each step answers NONE or the reason to drop.
  */
-import { aimIn, aimOut } from "../core/aim";
+import { aimIn, aimOut, pathIn, pathOut } from "../core/aim";
 import { isForwardable4, isForwardable6, mappedBE } from "../core/address";
+import { isOpenToAll } from "../core/behaviour";
 import { Path, VirtualServer, countDrop, countPath } from "../core/counters";
 import { REFUSED, followFragments, fragmentKey, refuseFragments, rememberFragments } from "../core/fragments";
 import { limits } from "../core/limits";
@@ -35,7 +37,7 @@ import { PoolAddress, findInbound, isAutomap, poolAddress } from "../core/snat-p
 import { isClosing, opensConnection } from "../core/tcp-state";
 import { target } from "../core/target";
 import { translate46 } from "../core/translate46";
-import { MAY_FRAGMENT, translate64 } from "../core/translate64";
+import { mayFragment, translate64 } from "../core/translate64";
 import { DropReason, Verdict } from "../core/verdict";
 import { FRAGMENT_HEADER } from "../core/wire/fragment";
 import { IPV4_HEADER, Ipv4 } from "../core/wire/ipv4";
@@ -47,10 +49,10 @@ import { NO_MARKS, begin, mayMerge, merge, packetMarks } from "./coalesce";
 import { isFastPathOpen, takeFastPath } from "./fast-path";
 import { IPV6_MINIMUM_MTU, cutAbove, sendFragments } from "./fragmentation";
 import { handBack } from "./hand-back";
-import { openInbound } from "./inbound";
+import { openInbound, reopenInbound } from "./inbound";
 import { heldIp, heldLength, heldSlot, holdFragment, releaseFragment } from "./held-fragments";
 import { sendRouteRefused, sendTimeExceeded, sendTooBig } from "./icmp-error";
-import { pathIn, pathOut, relayIn, relayOut } from "./icmp-relay";
+import { relayIn, relayOut } from "./icmp-relay";
 import { isInternal, isInternalDestination, isNatAddress, sourcePolicy } from "./policy";
 import { Descriptor, received, spend, transmit } from "./slots";
 import { releasedIp, releasedLength, releasedSlot, nowKnown, release, wait } from "./waiting";
@@ -171,7 +173,7 @@ function fromPod(): DropReason {
   if (packet.hopLimit <= 2 && expires(s)) return expired();
   s.lastSeenMs = now;
   if (packet.protocol == PROTOCOL_TCP) followTcp(s, true);
-  if (packet.protocol == PROTOCOL_UDP && !s.hairpin && joins(s)) return merged(pathOut(s));
+  if (packet.protocol == PROTOCOL_UDP && !s.hairpin && joins(s, true)) return merged(pathOut(s));
   aimOut(s);
   turning = s.hairpin && !turned;
   if (packet.protocol == PROTOCOL_UDP && !turning) offer(s);
@@ -180,7 +182,8 @@ function fromPod(): DropReason {
 
 function fromOutside(pool: u32): DropReason {
   // An echo request from outside belongs to nobody inside.
-  let s = packet.protocol == PROTOCOL_ICMP4 && packet.echoRequest ? changetype<Session>(0) : findIn(pool);
+  const s = packet.protocol == PROTOCOL_ICMP4 && packet.echoRequest ? changetype<Session>(0) : findIn(pool);
+  let reason: DropReason;
   if (s == null || !isCurrent(s)) {
     // From a Pod to one of our own addresses: out, and back in (hairpin).
     // No Pod has an address of the pool, be it inside an internal network.
@@ -189,22 +192,25 @@ function fromOutside(pool: u32): DropReason {
       packet.fromOutside = false;
       return fromPod();
     }
-    const reason = openInbound(pool, turned, now);
-    if (reason == DropReason.INBOUND_NO_SESSION) return toHost(poolAddress(pool));
-    if (reason != DropReason.NONE) return reason;
-    s = made;
-  }
+    reason = openInbound(pool, turned, now);
+  } else if (isOpenToAll(PROTOCOL_TCP) && reopens(s)) reason = reopenInbound(s, pool, turned, now);
+  else return inwards(s);
+  if (reason == DropReason.INBOUND_NO_SESSION) return toHost(poolAddress(pool));
+  return reason == DropReason.NONE ? inwards(made) : reason;
+}
+
+function inwards(s: Session): DropReason {
   s.lastSeenMs = now;
   if (packet.protocol == PROTOCOL_TCP) followTcp(s, false);
-  if (packet.protocol == PROTOCOL_UDP && joins(s)) return merged(pathIn(s));
+  if (packet.protocol == PROTOCOL_UDP && joins(s, false)) return merged(pathIn(s));
   aimIn(s);
   if (packet.protocol == PROTOCOL_UDP) offer(s);
   return route(pathIn(s));
 }
 
 /** Part of the output before it. */
-function joins(s: Session): bool {
-  marks = packetMarks();
+function joins(s: Session, outbound: bool): bool {
+  marks = packetMarks(outbound);
   return mayMerge(s, marks) && merge(packet.transport + UDP_HEADER, packet.transportLength - UDP_HEADER);
 }
 
@@ -286,14 +292,10 @@ function send64(path: Path, mtu6: u32, mtu4: u32): DropReason {
   if (reason != DropReason.NONE) return reason;
   const size = packet.fragmentOffset + packet.transportLength + IPV4_HEADER;
   const mtu = mtuOfTarget(IPV4_HEADER, mtu4);
-  if (size > 0xffff || !(goesInPieces(size) || fits(IPV4_HEADER, mtu)))
+  // RFC 7915 §5.1, §5.1.1: what gets DF=0 the kernel fragments (further).
+  if (size > 0xffff || !(packet.fragmentHeader || mayFragment() || fits(IPV4_HEADER, mtu)))
     return tooBig(max(IPV6_MINIMUM_MTU, mtu + (IPV6_HEADER - IPV4_HEADER)));
   return forward(translate64(mtu, maxSegment(mtu6 - IPV6_HEADER, mtu4 - IPV4_HEADER)), path);
-}
-
-/** RFC 7915 §5.1, §5.1.1: becomes a packet with DF=0, which the kernel fragments (further). */
-function goesInPieces(size: u32): bool {
-  return packet.fragmentHeader || (size <= MAY_FRAGMENT && !isSegmented());
 }
 
 function sendAsIs(path: Path, byDefault: u32): DropReason {
@@ -378,7 +380,8 @@ function keep(nat4BE: u32): DropReason {
 
 function forward(ip: usize, path: Path): DropReason {
   const length = <u32>(packet.transport - ip) + packet.transportLength;
-  if (turning) return turnBack(ip, length, path);
+  // The address may have been taken away since the session began.
+  if (turning && findInbound(target.destinationLo, target.destinationHi) >= 0) return turnBack(ip, length, path);
   if (!transmit(ip - VNET_HEADER, length + VNET_HEADER, Verdict.FORWARD, slot, 0)) return DropReason.OUTPUT_FULL;
   if (mergeable != 0) begin(changetype<Session>(mergeable), ip, packet.transport, packet.transportLength, marks);
   countPath(path, length);

@@ -11,7 +11,7 @@ export class Policy {
   dualStack: u32;
   /** UDP port 53 goes to the host. */
   dns: u32;
-  generation: u32;
+  reserved: u32;
 }
 if (offsetof<Policy>() != 16) ERROR("Policy must be 16 bytes");
 

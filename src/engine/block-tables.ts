@@ -43,8 +43,8 @@ export function writeBlocks(
   set("netCount", plan.nets.length);
   set("perAddress4", plan[4].perAddress);
   set("perAddress6", plan[6].perAddress);
-  set("count4", plan[4].entries.length);
-  set("count6", plan[6].entries.length);
+  set("count4", Math.min(plan[4].entries.length, orderPlaces));
+  set("count6", Math.min(plan[6].entries.length, orderPlaces));
   [plan[4], plan[6]].forEach(({ entries }, family) => {
     entries.slice(0, orderPlaces).forEach((entry, rank) => {
       const at = layout.blockOrder + (family * orderPlaces + rank) * 2;

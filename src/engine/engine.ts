@@ -38,7 +38,6 @@ export interface EngineExports {
   poolRemove(index: number): void;
   poolIndex(): void;
   nat64(length: number): void;
-  policyChanged(): void;
   replySend(length: number): number;
 }
 
@@ -126,7 +125,6 @@ function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint
     const { eim, eif } = settings.behaviour ?? defaultBehaviour;
     view.setUint32(layout.behaviour + behaviourOffsets.mapping, protocolMask([...eim, "icmp"]), true);
     view.setUint32(layout.behaviour + behaviourOffsets.filtering, protocolMask(eif), true);
-    exports.policyChanged();
     configurePool(settings);
   }
 

@@ -90,7 +90,7 @@ export const dropReasons: readonly { readonly name: string; readonly code: numbe
   { name: "SNAT_PORTS_EXHAUSTED", code: 35, description: "Every port of the Pod's SNAT address, or of its block, is in use." },
   { name: "SNAT_BLOCK_MISSING", code: 36, description: "The Pod's address lies beyond the last port block that the SNAT addresses have (`--port-block`)." },
   { name: "SESSION_TABLE_FULL", code: 37, description: "Session table full." },
-  { name: "POD_SESSIONS_EXCEEDED", code: 38, description: "The Pod has as many sessions as it may have (`--pod-sessions`)." },
+  { name: "POD_SESSIONS_EXCEEDED", code: 38, description: "The Pod has as many sessions as it may have (`--pod-sessions`); of those, outsiders (`--eif`) may open three quarters." },
   { name: "POD_TABLE_FULL", code: 39, description: "Too many Pods for their sessions to be counted, while `--pod-sessions` limits them." },
   { name: "TCP_NO_SESSION", code: 40, description: "TCP segment from a Pod that belongs to no session and opens none." },
   { name: "INBOUND_NO_SESSION", code: 41, description: "From outside: belongs to no session." },
@@ -281,7 +281,6 @@ export const policyOffsets = {
   active: 0,
   dualStack: 4,
   dns: 8,
-  generation: 12,
   sizeof: 16,
 } as const;
 
@@ -386,7 +385,6 @@ export const sessionOffsets = {
 export const sessionColdOffsets = {
   binding: 0,
   poolGeneration: 4,
-  policyGeneration: 6,
   createdMs: 8,
   pod: 12,
   sizeof: 16,
@@ -464,4 +462,4 @@ export const blockNetOffsets = {
 } as const;
 
 /** Equal to the engine's global of the same name, or the two are of different builds. */
-export const layoutHash = 518946095;
+export const layoutHash = -1345161661;

@@ -3,7 +3,7 @@ import { poolAddressOffsets as fields, poolProtocols, poolUseOffsets as use } fr
 import type { EngineMemory } from "./memory.ts";
 
 export interface ProtocolUse {
-  /** UDP and ICMP: ports and identifiers taken by bindings. TCP: sessions; a port serves many destinations. */
+  /** Ports and identifiers that bindings have; where ports are by remote end (`--eim`), sessions: a port serves many. */
   readonly inUse: number;
   /** Ever, since the address came to the pool. */
   readonly allocated: number;

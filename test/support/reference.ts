@@ -62,7 +62,9 @@ function header46(spec: PacketSpec, ends: Ends, mtu: number): PacketSpec {
 
 function header64(spec: PacketSpec, ends: Ends, identification: number, mtu: number): PacketSpec {
   const transport = spec.protocol === "tcp" ? 20 + spec.tcpOptions.length : 8;
-  const small = 20 + transport + spec.payload.length <= 1260 && spec.gsoSize === undefined;
+  // Of a UDP super-packet each datagram counts; TCP segments are made to fit.
+  const single = spec.gsoSize ?? spec.payload.length;
+  const small = 20 + transport + single <= 1260 && !(spec.protocol === "tcp" && spec.gsoSize !== undefined);
   return {
     ...spec,
     ...ends,

@@ -29,7 +29,7 @@ import {
   only,
   openFlow,
 } from "../../support/flows.ts";
-import { ACK, packetSpec, RST, SYN } from "../../support/packets.ts";
+import { ACK, FIN, packetSpec, RST, SYN } from "../../support/packets.ts";
 
 const protocols = ["tcp", "udp", "icmp"] as const;
 const stranger = (flow: Flow): Flow => {
@@ -270,6 +270,59 @@ describe("filtering: a remote end that the Pod has not sent to", () => {
     checkIn(lab, two, fromRemote(two, "tcp", port), 4000);
   });
 
+  for (const [ending, flags] of [
+    ["both FINs", [FIN | ACK, FIN | ACK]],
+    ["a RST", [RST, undefined]],
+  ] as const)
+    for (const flow of [flow44, flow64, flow66])
+      for (const alone of [true, false])
+        test(`${flow.in}: a SYN from outside after ${ending}${alone ? "" : ", others on the port"}: 6 s to be answered, then a connection like any other`, async () => {
+          const lab = await labWith(["tcp", "udp", "icmp"], ["tcp"]);
+          const port = openFlow(lab, flow, "tcp", 4000);
+          if (!alone) openFlow(lab, stranger(flow), "tcp", 4000);
+          only(lab, fromPod(flow, "tcp", 4000, { tcpFlags: flags[0] }));
+          if (flags[1] !== undefined) only(lab, fromRemote(flow, "tcp", port, { tcpFlags: flags[1] }));
+          checkIn(lab, flow, fromRemote(flow, "tcp", port, { tcpFlags: SYN }), 4000);
+          lab.sweep(6000);
+          checkOut(lab, flow, fromPod(flow, "tcp", 4000, { tcpFlags: SYN | ACK }), port);
+          lab.sweep(7_000_000);
+          checkIn(lab, flow, fromRemote(flow, "tcp", port), 4000);
+        });
+
+  test("a SYN from outside over an ending session that the Pod doesn't answer", async () => {
+    const lab = await labWith(["tcp", "udp", "icmp"], ["tcp"]);
+    const port = openFlow(lab, flow44, "tcp", 4000);
+    only(lab, fromPod(flow44, "tcp", 4000, { tcpFlags: RST }));
+    only(lab, fromRemote(flow44, "tcp", port, { tcpFlags: SYN }));
+    lab.sweep(6001);
+    assert.deepEqual(lab.push([fromRemote(flow44, "tcp", port)], 6001).drops, { INBOUND_NO_SESSION: 1 });
+    assert.equal(Number(lab.counters().alive[VirtualServer.EGRESS_IPV4]), 0);
+  });
+
+  test("without --eif tcp, and while no egress is in force, such a SYN opens nothing", async () => {
+    const filtered = await labWith(["tcp", "udp", "icmp"], []);
+    const port = openFlow(filtered, flow44, "tcp", 4000);
+    for (const side of ["out", "in"] as const)
+      only(
+        filtered,
+        side === "out"
+          ? fromPod(flow44, "tcp", 4000, { tcpFlags: FIN | ACK })
+          : fromRemote(flow44, "tcp", port, { tcpFlags: FIN | ACK }),
+      );
+    only(filtered, fromRemote(flow44, "tcp", port, { tcpFlags: SYN }));
+    only(filtered, fromPod(flow44, "tcp", 4000, { tcpFlags: SYN | ACK }));
+    filtered.sweep(240_001);
+    assert.equal(Number(filtered.counters().alive[VirtualServer.EGRESS_IPV4]), 0);
+
+    const idle = await labWith(["tcp", "udp", "icmp"], ["tcp"]);
+    const outer = openFlow(idle, flow44, "tcp", 4000);
+    only(idle, fromPod(flow44, "tcp", 4000, { tcpFlags: RST }));
+    idle.configure({ active: false });
+    assert.deepEqual(idle.push([fromRemote(flow44, "tcp", outer, { tcpFlags: SYN })]).drops, {
+      INBOUND_NO_SESSION: 1,
+    });
+  });
+
   test("the port stays the Pod's as long as an outsider's session lives", async () => {
     const lab = await labWith(["udp", "icmp"], ["udp"], range(3000, 3000));
     const port = openFlow(lab, flow44, "udp", 4000);
@@ -316,6 +369,22 @@ describe("filtering: a remote end that the Pod has not sent to", () => {
           [back.source, back.sourcePort, back.destination, back.destinationPort],
           [flow.snat, port, second, 5000],
         );
+      });
+
+  for (const flow of [flow44, flow64])
+    for (const echoReply of [true, false])
+      test(`automap: no ICMP ${echoReply ? "echo reply" : "echo request"} gets in by --eif icmp, ${flow.in}`, async () => {
+        const alias = "192.0.0.128";
+        const lab = await labWith(
+          ["icmp"],
+          ["icmp"],
+          [poolEntry(snat4, { inbound: alias }), poolEntry(snat6)],
+        );
+        const id = openFlow(lab, flow, "icmp", 4000, 0, { ...flow, snat: alias });
+        const knock = (from: Flow) => fromRemote({ ...from, snat: alias }, "icmp", id, { echoReply });
+        assert.equal(decode(only(lab, knock(stranger(flow)))).destination, snat4, "the host's");
+        if (echoReply)
+          assert.equal(decode(only(lab, knock(flow))).destination, flow.pod, "what it asked for");
       });
 
   test("automap: a port in use is open, what isn't in use is the host's", async () => {

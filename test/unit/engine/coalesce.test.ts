@@ -4,7 +4,13 @@ import { describe, test } from "node:test";
 import { decode } from "../../support/decode.ts";
 import { type Lab, startLab } from "../../support/engine.ts";
 import { type Flow, flows, fromPod, fromRemote, openFlow } from "../../support/flows.ts";
-import { buildPacket, familyOf, type PacketInput, type PacketSpec } from "../../support/packets.ts";
+import {
+  buildPacket,
+  extensionHeader,
+  familyOf,
+  type PacketInput,
+  type PacketSpec,
+} from "../../support/packets.ts";
 import { completed, segmented } from "../../support/segment.ts";
 import { withVnet } from "../../support/vnet.ts";
 
@@ -44,6 +50,18 @@ function cut(outputs: readonly Uint8Array[]): { packets: number; payloads: Uint8
   }
   return { packets: outputs.length, payloads, ports };
 }
+
+/** What stands between IP and UDP header, and which extension header is the first. */
+const between: readonly (readonly [
+  name: string,
+  family: 4 | 6,
+  options: Uint8Array,
+  firstExtension: number,
+])[] = [
+  ["IPv4 options", 4, Uint8Array.of(1, 1, 1, 0), 0],
+  ["a Destination Options header", 6, extensionHeader(17, 1), 60],
+  ["an atomic fragment header", 6, Uint8Array.of(17, 0, 0, 0, 1, 2, 3, 4), 44],
+];
 
 interface Row {
   readonly name: string;
@@ -142,9 +160,48 @@ for (const flow of flows)
         else assert.equal(new Set(identifications).size, sent.length);
       });
 
+      for (const [name, family, options, firstExtension] of between)
+        test(`behind ${name}: each alone`, async (t) => {
+          const lab = await mergingLab();
+          const way = waysOf(lab, flow)[index]!;
+          const sent = many(3, { options, firstExtension }).map(([details]) => way.packet(details));
+          if (familyOf(sent[0]!) !== family) return t.skip("of the other family");
+          const { outputs, drops } = lab.push(sent);
+          assert.deepEqual(drops, {});
+          assert.equal(outputs.length, 3);
+        });
+
       test("off: each alone", async () => {
         const lab = await startLab();
         const way = waysOf(lab, flow)[index]!;
         assert.equal(lab.push(many(3).map(([details]) => way.packet(details))).outputs.length, 3);
       });
+    });
+
+for (const flow of flows)
+  for (const [name, options] of [
+    ["plain", {}],
+    ["off the fast path", { hops: 2 }],
+  ] as const)
+    test(`${flow.out}, out, in and out again in one batch, ${name}: each the way it goes`, async () => {
+      const lab = await mergingLab();
+      const ways = waysOf(lab, flow);
+      const turns = [0, 1, 0, 0, 1, 1] as const;
+      // Translated: without DF, as the other side's packets are.
+      const dontFragment = flow.seen === flow.remote;
+      const sent = turns.map((n, i) =>
+        ways[n]!.packet({ ...partial, ...options, dontFragment, payload: payload(64, i) }),
+      );
+      const { outputs, drops } = lab.push(sent);
+      assert.deepEqual(drops, {});
+      const sides = outputs.map((output) => {
+        const { destination, payload } = decode(output);
+        return [destination, payload.length];
+      });
+      assert.deepEqual(sides, [
+        [flow.remote, 64],
+        [flow.pod, 64],
+        [flow.remote, 128],
+        [flow.pod, 128],
+      ]);
     });

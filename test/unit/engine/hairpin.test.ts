@@ -82,6 +82,31 @@ for (const { name, flow, second, dialled } of meetings)
     });
   });
 
+describe("the address that it came back from is gone: its packets leave", () => {
+  for (const { name, flow, dialled } of meetings)
+    for (const protocol of ["udp", "tcp"] as const)
+      test(`${name}, ${protocol}`, async () => {
+        const lab = await startLab();
+        const own = flow.snat.includes(":") ? ["2001:db8:5::a", snat6] : ["198.51.100.10", snat4];
+        const pool = own.map((address) => poolEntry(address));
+        lab.configure({ pool });
+        // A pool of two: the Pod's own address is one of them, it dials the other.
+        const dial = (destination: string) => ({
+          ...packetSpec(fromPod(flow, protocol, 4000, { tcpFlags: SYN })),
+          destination,
+        });
+        const mine = decode(lab.push([dial(flow.seen)]).outputs[0]!).source;
+        const gone = own.find((address) => address !== mine)!;
+        const seen = dialled[0] === snat64 ? `2001:db8:64::${gone}` : gone;
+        assert.deepEqual(lab.push([dial(seen)]).drops, { INBOUND_NO_SESSION: 1 });
+        lab.configure({ pool: [poolEntry(mine)] });
+        const { outputs, drops } = lab.push([dial(seen)]);
+        assert.deepEqual(drops, {});
+        const { source, destination } = decode(outputs[0]!);
+        assert.deepEqual([source, destination], [mine, gone]);
+      });
+});
+
 test("hairpin by name: a Pod dials a NAT address that stands for our own SNAT address", async () => {
   const lab = await startLab();
   lab.install(nat4, snat6);

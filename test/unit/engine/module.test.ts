@@ -23,7 +23,6 @@ const functions = [
   "poolRemove",
   "poolIndex",
   "nat64",
-  "policyChanged",
   "replySend",
 ];
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { VirtualServer } from "../../../src/engine/layout.gen.ts";
+import { readPoolUse } from "../../../src/engine/pool-use.ts";
 import { decode } from "../../support/decode.ts";
 import { far4, type Lab, poolEntry, snat4, snat6, startLab } from "../../support/engine.ts";
 import {
@@ -78,6 +79,9 @@ describe("another prefix", () => {
       }
       lab.sweep(0);
       assert.equal(alive(lab), 1);
+      const memory = { buffer: lab.engine.bytes.buffer, layout: lab.engine.layout };
+      const use = readPoolUse(memory).find(({ address }) => address === snat4);
+      assert.deepEqual(use?.[protocol], { inUse: 1, allocated: 4, exhausted: 0 });
     });
 
   test("two changes before the sweep, and a pool address that goes: nothing comes back to life", async () => {

@@ -1,6 +1,7 @@
 /** Sessions of a Pod are limited (RFC 6888 REQ-4); counted when they begin and end. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { defaultBehaviour } from "../../../src/engine/behaviour.ts";
 import { type Lab, poolEntry, snat4, startLab } from "../../support/engine.ts";
 import {
   type Flow,
@@ -69,6 +70,32 @@ describe("the limit", () => {
     lab.sweep(600_000);
     assert.deepEqual(drops(lab, flow44, "udp", 4, 600_000), {});
   });
+});
+
+describe("outsiders (--eif) get at most three quarters of it", () => {
+  for (const [limit, outsiders] of [
+    [1, 0],
+    [2, 0],
+    [3, 1],
+    [4, 2],
+    [100, 74],
+    [0, 200],
+  ] as const)
+    for (const flow of [flow44, flow66])
+      test(`${flow.in}: of ${limit} sessions ${outsiders} besides the Pod's own, then the Pod all of them`, async () => {
+        const lab = await limited(limit);
+        lab.configure({ behaviour: { ...defaultBehaviour, eif: ["udp"] } });
+        const outer = openFlow(lab, flow, "udp", 4000);
+        const knocks = Array.from({ length: 200 }, (_, n) => {
+          const remote = flow === flow44 ? `192.0.3.${n + 1}` : `2001:db8:77::${n + 1}`;
+          return fromRemote({ ...flow, remote }, "udp", outer);
+        });
+        const refused = 200 - outsiders;
+        assert.deepEqual(lab.push(knocks).drops, refused === 0 ? {} : { POD_SESSIONS_EXCEEDED: refused });
+        if (limit === 0) return;
+        for (let n = outsiders + 1; n < limit; n++) assert.deepEqual(drops(lab, flow, "udp", 5000 + n), {});
+        assert.deepEqual(drops(lab, flow, "udp", 6000), exceeded);
+      });
 });
 
 describe("counted no longer", () => {

@@ -216,3 +216,29 @@ describe("engine", () => {
       assert.deepEqual(open(lab, { ...flow, pod }, "udp", inner(100)).drops, {});
     });
 });
+
+describe("more addresses than the engine has places", () => {
+  const ten = (n: number) => `10.1.${n >> 8}.${n & 255}`;
+  const addresses = Array.from({ length: 1025 }, (_, n) => poolEntry(`203.0.${n >> 8}.${n & 255}`));
+  const one = addresses.map((entry) => ({ ...entry, firstPort: 1024, lastPort: 1024 + size - 1 }));
+
+  for (const [n, expected] of [
+    [1022, {}],
+    [1023, { SNAT_ADDRESS_MISSING: 1 }],
+    [1024, { SNAT_BLOCK_MISSING: 1 }],
+  ] as const)
+    test(`Pod ${n}: ${JSON.stringify(expected)}`, async () => {
+      const lab = await startLab();
+      assert.throws(
+        () =>
+          lab.configure({
+            behaviour: { ...defaultBehaviour, portBlock: size },
+            internalNets: ["10.1.0.0/20"],
+            // An IPv6 address has the first place, and one of IPv4's finds none.
+            pool: [poolEntry(snat6, { firstPort: 1024, lastPort: 1024 + size - 1 }), ...one],
+          }),
+        { code: "EG46_CONFIG_INVALID" },
+      );
+      assert.deepEqual(open(lab, { ...flow44, pod: ten(n) }, "udp", [4000]).drops, expected);
+    });
+});

@@ -7,6 +7,7 @@ import { type Flow, flows, fromPod, fromRemote, only, openFlow } from "../../sup
 import { readPiece } from "../../support/fragments.ts";
 import { buildError } from "../../support/icmp.ts";
 import { get16, mssOption, type PacketSpec, type Protocol, SYN } from "../../support/packets.ts";
+import { completed, segmented } from "../../support/segment.ts";
 import { VNET_BYTES } from "../../support/vnet.ts";
 
 const routeMtu = 1400;
@@ -166,6 +167,39 @@ for (const { name, flow, to, header, headerBefore, packet } of ways)
         assert.deepEqual(engine.push([udp(mtu + 1, outer)]).drops, { PACKET_TOO_BIG: 1 });
       });
   });
+
+// RFC 7915 §5.1: up to 1260 bytes without DF, for the kernel to cut; no error could make its sender send less than 1280.
+for (const { name, flow, headerBefore, header, to, packet } of ways.filter(
+  (way) => way.headerBefore === 40 && way.header === 20,
+))
+  for (const mtu of [576, 1000, 1500])
+    for (const size of [1260, 1261])
+      for (const gso of [false, true])
+        test(`${name}, route of ${mtu}: ${gso ? "a UDP super-packet of datagrams" : "a datagram"} of ${size} bytes ${size > mtu && size > 1260 ? "is refused" : "leaves"}`, async () => {
+          const lab = await startLab();
+          const outer = openFlow(lab, flow, "udp", port);
+          lab.configure({ routeMtus: [{ to, mtu }] });
+          const room = size - header - 8;
+          const spec: Partial<PacketSpec> = gso
+            ? { payload: bytes(3 * room - 1), gsoSize: room, checksum: "partial" }
+            : { payload: bytes(room) };
+          const { outputs, drops } = lab.push([packet("udp", outer, spec), packet("udp", outer, spec)]);
+          if (size > 1260 && size > mtu) {
+            assert.deepEqual(drops, { PACKET_TOO_BIG: 2 });
+            assert.equal(toldMtu(outputs[0]!), Math.max(1280, mtu - header + headerBefore));
+            return;
+          }
+          assert.deepEqual(drops, {});
+          const sent = outputs.flatMap(segmented).map((each) => decode(completed(each)));
+          assert.deepEqual(new Set(sent.map(({ dontFragment }) => dontFragment)), new Set([size > 1260]));
+          if (size > 1260) return;
+          const first = sent[0]!.identification;
+          assert.deepEqual(
+            sent.map(({ identification }) => (identification - first) & 0xffff),
+            sent.map((_, index) => index),
+            "each its own identification",
+          );
+        });
 
 test("all places of the table; one more is refused", async () => {
   const lab = await startLab();

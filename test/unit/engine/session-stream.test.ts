@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { describe, test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { mappedBytes } from "../../../src/engine/address-form.ts";
+import { defaultBehaviour } from "../../../src/engine/behaviour.ts";
 import { sessionLogOffsets, sessionOffsets } from "../../../src/engine/layout.gen.ts";
 import type { EngineMemory } from "../../../src/engine/memory.ts";
 import { openSessionStream, type SessionEvent } from "../../../src/engine/session-stream.ts";
@@ -114,6 +115,17 @@ describe("the stream", () => {
     assert.deepEqual(drain(stream), [{ change: "ended", place: 1, generation: 1 }]);
     lab.sweep(302_000);
     assert.deepEqual(drain(stream), [{ change: "ended", place: 0, generation: 1 }]);
+  });
+
+  test("opened from outside (--eif): by its first state", async () => {
+    const lab = await startLab();
+    lab.configure({ behaviour: { ...defaultBehaviour, eim: ["tcp", "icmp"], eif: ["tcp"] } });
+    const outer = openFlow(lab, flow44, "tcp", 1);
+    const stream = openSessionStream(memoryOf(lab));
+    drain(stream);
+    const other = { ...flow44, seen: "192.0.2.222", remote: "192.0.2.222" };
+    lab.push([fromRemote(other, "tcp", outer, { tcpFlags: SYN })]);
+    assert.deepEqual(briefs(drain(stream)), ["created 1 OUTER_INIT"]);
   });
 
   test("RST, and back", async () => {
