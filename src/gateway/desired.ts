@@ -21,8 +21,6 @@ export interface Desired {
 
 /** Ports of a SNAT pool address: all but the well-known ones (RFC 6056 §3.2). */
 const poolPorts = [1024, 65535] as const;
-/** Prefixes with an MTU of their own that an engine takes (assembly/core/path-mtu.ts). */
-const maxRouteMtus = 256;
 /** First aliases of automap addresses: IETF protocol assignments (RFC 6890) and a unique local prefix, never on a wire. */
 const firstAlias4 = 0xc0000080;
 const aliasPrefix6 = "fd46:e6e6:e6e6::";
@@ -37,7 +35,7 @@ export function desire(
   const common = {
     mtuInner: smallestMtu(facts.internal),
     mtuOuter: smallestMtu(facts.external),
-    routeMtus: facts.routeMtus.slice(0, maxRouteMtus),
+    routeMtus: facts.routeMtus,
     internalNets: facts.internalNets,
     coalesceUdp: facts.tuns.length > 0 && facts.tuns.every(({ uso }) => uso),
     self4: ownAddress(facts.internal, true),
@@ -173,11 +171,10 @@ function automapShares(egress: EgressConfig, facts: HostFacts, workers: number) 
   return { shares, routes, warnings };
 }
 
-function routeWarnings({ routeMtus }: HostFacts): string[] {
-  const more = routeMtus.length - maxRouteMtus;
-  if (more <= 0) return [];
+function routeWarnings({ routeMtus, routeMtusLeftOut: more = 0 }: HostFacts): string[] {
+  if (more === 0) return [];
   return [
-    `${routeMtus.length} routes have an MTU of their own, and ${maxRouteMtus} can be heeded: for the ${more} with the shortest prefixes the interface's MTU counts`,
+    `${routeMtus.length + more} routes have an MTU of their own, and ${routeMtus.length} can be heeded: for the ${more} with the shortest prefixes, default routes apart, the interface's MTU counts`,
   ];
 }
 
