@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { SnatPoolBody, StatusBody } from "../admin/api.ts";
 import { askGateway, gatewayAddresses, withAdminOption } from "./admin-client.ts";
+import { formatDuration } from "./duration.ts";
 import { outputOption, print, printJson } from "./output.ts";
 import { formatTable } from "./table.ts";
 
@@ -18,7 +19,7 @@ export function formatStatus(status: StatusBody): string {
   const aspects: readonly (readonly [name: string, lines: readonly string[]])[] = [
     [
       "gateway",
-      [`egress46 ${status.version}, up ${formatUptime(status.uptimeSeconds)}, ${workers(status.workers)}`],
+      [`egress46 ${status.version}, up ${formatDuration(status.uptimeSeconds)}, ${workers(status.workers)}`],
     ],
     ["health", health.ok ? ["ok"] : ["not serving", ...health.reasons]],
     ["egress", status.egress === undefined ? [] : [status.egress]],
@@ -47,22 +48,6 @@ export function formatStatus(status: StatusBody): string {
 
 function workers(count: number): string {
   return count === 1 ? "1 worker" : `${count} workers`;
-}
-
-/** Two units are enough: `3 d 4 h`, `12 min 5 s`. */
-export function formatUptime(seconds: number): string {
-  const units = [
-    ["d", Math.floor(seconds / 86_400)],
-    ["h", Math.floor(seconds / 3_600) % 24],
-    ["min", Math.floor(seconds / 60) % 60],
-    ["s", seconds % 60],
-  ] as const;
-  const first = units.findIndex(([, value]) => value > 0);
-  if (first === -1) return "0 s";
-  return units
-    .slice(first, first + 2)
-    .map(([unit, value]) => `${value} ${unit}`)
-    .join(" ");
 }
 
 export function registerStatus(program: Command): void {

@@ -1,5 +1,5 @@
 import { Eg46Error, hasCode } from "../errors.ts";
-import { createEngine, defaultSizes, type EngineSizes } from "./engine.ts";
+import { createEngine, type EngineSizes } from "./engine.ts";
 import { limitsOffsets } from "./layout.gen.ts";
 import type { EngineMemory } from "./memory.ts";
 
@@ -25,8 +25,6 @@ export type EngineLimits = Partial<
     >
   >
 >;
-
-export const defaultEngineOptions: EngineOptions = { sizes: defaultSizes, limits: {} };
 
 /** Between batches, or before the first. Sessions that exist go on. */
 export function applyLimits({ buffer, layout }: EngineMemory, limits: EngineLimits): void {

@@ -100,7 +100,7 @@ ended    tcp  10.1.2.3:4000 to 10.244.50.7:80 as [2001:db8:5::9]:23456 to [2001:
 `,
   },
   { command: "egress46", args: ["sessions", "watch", "--limit", "1", "--admin", "ADMIN"], status: 0, stdout: /^created .* init\n$/, stderr: "" },
-  { command: "egress46", args: ["sessions", "watch", "--limit", "2", "-o", "json", "--admin", "ADMIN"], status: 0, stdout: /^\{"change":"present",.*\}\n\{"change":"created",.*\}\n$/ },
+  { command: "egress46", args: ["sessions", "watch", "--limit", "1", "-o", "json", "--admin", "ADMIN"], status: 0, stdout: /^\{"change":"present",.*\}\n\{"change":"created",.*\}\n$/ },
   { command: "egress46", args: ["status", "-o", "json", "--admin", "ADMIN"], status: 0, stdout: /"state": "active"/ },
 ];
 
