@@ -27,7 +27,10 @@ export const eimOption = () =>
     .default(defaultBehaviour.eim, defaultBehaviour.eim.join());
 
 export const eifOption = () =>
-  new Option("--eif <protocol,...>", "which of those let anybody in by an outer port in use; none: only whom the Pod sent to")
+  new Option(
+    "--eif <protocol,...>",
+    "which of those let anybody in by an outer port in use; none: only whom the Pod sent to",
+  )
     .argParser((text) => (text === "none" ? [] : parseProtocols(text)))
     .default(defaultBehaviour.eif, "none");
 

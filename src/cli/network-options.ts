@@ -26,7 +26,11 @@ export function blockNets(texts: readonly string[] = []): string[] {
   const nets = internalNets(texts);
   for (const inner of nets)
     for (const outer of nets)
-      if (inner !== outer && cidrContains(parseCidr(outer), parseCidr(inner).network) && isLonger(inner, outer))
+      if (
+        inner !== outer &&
+        cidrContains(parseCidr(outer), parseCidr(inner).network) &&
+        isLonger(inner, outer)
+      )
         throw new Eg46Error(
           "EG46_USAGE",
           `--internal-net ${inner} lies in ${outer}: with --port-block each address is counted off once; leave one of them out`,

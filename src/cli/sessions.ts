@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { isIpv4, isIpv6 } from "../addresses.ts";
 import type { SessionsBody } from "../admin/api.ts";
-import { maxPage } from "../admin/session-query.ts";
+import { defaultLimit, maxPage } from "../admin/session-query.ts";
 import type { ListedSession, SessionChange } from "../admin/view.ts";
 import { askGateway, gatewayAddresses, withAdminOption } from "./admin-client.ts";
 import { followGateway } from "./admin-stream.ts";
@@ -16,7 +16,6 @@ interface Flags {
   readonly admin?: string;
 }
 
-const standardLimit = 100;
 const watchHelp = `
 A session that is over within a tenth of a second may not be seen. With -o json a JSON object a line, and the sessions
 that exist come first, as 'present'.`;
@@ -27,7 +26,7 @@ export function registerSessions(program: Command): void {
     .description("show the sessions that Pods have through the gateway");
   withSessionOptions(sessions.command("ls", { isDefault: true }))
     .description("list those that exist now, in no order")
-    .option("--limit <n>", "at most so many; 0 = all", parseLimit, standardLimit)
+    .option("--limit <n>", "at most so many; 0 = all", parseLimit, defaultLimit)
     .action(list);
   withSessionOptions(sessions.command("watch"))
     .description("show sessions as they begin, change and end, until Ctrl-C")
@@ -42,7 +41,7 @@ function withSessionOptions(command: Command): Command {
   );
 }
 
-async function list({ pod, limit = standardLimit, output, admin }: Flags): Promise<void> {
+async function list({ pod, limit = defaultLimit, output, admin }: Flags): Promise<void> {
   const addresses = await gatewayAddresses(admin);
   const wanted = limit === 0 ? Number.POSITIVE_INFINITY : limit;
   const sessions: ListedSession[] = [];

@@ -66,26 +66,29 @@ export function registerStatus(program: Command): void {
   });
 }
 
-/** TCP sessions share ports; a binding of UDP or ICMP has one alone, so there the percentage tells what is left. */
+/** Sessions share ports; where ports are counted the percentage tells what is left. */
 export function formatPool(addresses: SnatPoolBody["addresses"]): string {
   if (addresses.length === 0) return "No SNAT address is in use.";
-  const part = (used: number, ports: number) => `${used} (${Math.round((used / ports) * 100)} %)`;
+  const used = ({ counts, inUse }: SnatPoolBody["addresses"][number]["tcp"], ports: number, unit: string) =>
+    counts === "ports"
+      ? `${inUse} ${unit} (${Math.round((inUse / ports) * 100)} %)`
+      : `${inUse} ${inUse === 1 ? "session" : "sessions"}`;
   return formatTable(
     [
       { title: "SNAT address", align: "left" },
       { title: "ports", align: "right" },
-      { title: "TCP sessions", align: "right" },
-      { title: "UDP ports", align: "right" },
-      { title: "ICMP ids", align: "right" },
+      { title: "TCP", align: "right" },
+      { title: "UDP", align: "right" },
+      { title: "ICMP", align: "right" },
       { title: "allocated", align: "right" },
       { title: "exhausted", align: "right" },
     ],
     addresses.map(({ address, ports, tcp, udp, icmp }) => [
       address,
       String(ports),
-      String(tcp.inUse),
-      part(udp.inUse, ports),
-      part(icmp.inUse, ports),
+      used(tcp, ports, "ports"),
+      used(udp, ports, "ports"),
+      used(icmp, ports, "ids"),
       String(tcp.allocated + udp.allocated + icmp.allocated),
       String(tcp.exhausted + udp.exhausted + icmp.exhausted),
     ]),

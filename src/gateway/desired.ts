@@ -1,5 +1,5 @@
 import { cidrContains, isIpv4, numberToIpv4, parseCidr } from "../addresses.ts";
-import type { EgressConfig } from "../config/resolve.ts";
+import type { EgressConfig, Snat } from "../config/resolve.ts";
 import type { DnsConfig } from "../dns/proxy.ts";
 import { defaultBehaviour, type NatBehaviour } from "../engine/behaviour.ts";
 import { type EngineSettings, inactiveSettings } from "../engine/settings.ts";
@@ -25,12 +25,15 @@ const poolPorts = [1024, 65535] as const;
 const firstAlias4 = 0xc0000080;
 const aliasPrefix6 = "fd46:e6e6:e6e6::";
 
-/** `egress` undefined = nothing may leave. `workers` is how many TUNs there are. */
+/**
+ * `egress` undefined = nothing may leave. `workers` is how many TUNs there are, `maxMappings` what each has room for.
+ */
 export function desire(
   egress: EgressConfig | undefined,
   facts: HostFacts,
   workers: number,
   behaviour: NatBehaviour = defaultBehaviour,
+  maxMappings = Number.POSITIVE_INFINITY,
 ): Desired {
   const common = {
     mtuInner: smallestMtu(facts.internal),
@@ -101,6 +104,8 @@ export function desire(
     mappingPool: dns && { subnet: dns.subnet, reserved: dns.reservedStatic },
     warnings: [
       ...warnings,
+      ...workerWarnings(snat, workers - used),
+      ...mappingWarnings(dns?.subnet, maxMappings),
       ...blockNotes,
       ...routeWarnings(facts),
       ...upstreamWarnings(dns?.upstreams ?? [], facts),
@@ -169,6 +174,24 @@ function automapShares(egress: EgressConfig, facts: HostFacts, workers: number) 
     warnings.push(`automap: ${lack}: what would leave as IPv${family} is dropped`);
   }
   return { shares, routes, warnings };
+}
+
+function workerWarnings(snat: Snat, idle: number): string[] {
+  if (snat.kind !== "pool" || idle <= 0) return [];
+  const { lists, name } = snat;
+  const workers = lists.length + idle;
+  return [
+    `--workers ${workers}: SNAT pool ${name} has ${lists.length} ${lists.length === 1 ? "list" : "lists"}, so ${idle} of the workers ${idle === 1 ? "has" : "have"} nothing to do: give it ${workers} lists, or set sharedSnatAddressEnabled`,
+  ];
+}
+
+function mappingWarnings(subnet: string | undefined, maxMappings: number): string[] {
+  if (subnet === undefined) return [];
+  const addresses = 2 ** (32 - parseCidr(subnet).prefixLength);
+  if (addresses <= maxMappings) return [];
+  return [
+    `--max-mappings ${maxMappings}: dnsNat46Ipv4Subnet ${subnet} has ${addresses} addresses: once so many hosts have one, names of others get SERVFAIL`,
+  ];
 }
 
 function routeWarnings({ routeMtus, routeMtusLeftOut: more = 0 }: HostFacts): string[] {

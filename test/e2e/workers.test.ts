@@ -89,22 +89,39 @@ test("one shared address: Pods of both workers have it, each worker its ports", 
   assert.deepEqual(await lab.drops(), {});
 });
 
-test("one shared address, --eif icmp: a ping from outside finds the Pod of its identifier", tools, async (t) => {
-  const lab = await gatewayLab(t, {
-    ...{ pods: 4, podIpv6: true, resources: { "all.yaml": shared } },
-    args: ["--workers", "2", "--eif", "icmp"],
-  });
-  for (const pod of lab.topology.pods)
-    for (const address of [web.v4only, web.v6only])
-      assert.equal((await pod.execute(["ping", "-c", "1", "-W", "2", address])).code, 0);
-  const { sessions } = JSON.parse(await lab.command("sessions", "-o", "json")) as SessionsBody;
-  const toOwnFamily = sessions.filter(({ pod, snat }) => pod.includes(":") === snat.includes(":"));
-  assert.equal(new Set(toOwnFamily.map(({ worker, snat }) => `${worker} ${snat}`)).size, 4, "all four parts");
-  for (const { snat, snatPort, pod } of toOwnFamily) {
-    const ping = await lab.topology.internet.execute(["ping", "-e", `${snatPort}`, "-c", "1", "-W", "2", snat]);
-    assert.equal(ping.code, 0, `${snat} identifier ${snatPort} of ${pod}: ${ping.stdout}`);
-  }
-});
+test(
+  "one shared address, --eif icmp: a ping from outside finds the Pod of its identifier",
+  tools,
+  async (t) => {
+    const lab = await gatewayLab(t, {
+      ...{ pods: 4, podIpv6: true, resources: { "all.yaml": shared } },
+      args: ["--workers", "2", "--eif", "icmp"],
+    });
+    for (const pod of lab.topology.pods)
+      for (const address of [web.v4only, web.v6only])
+        assert.equal((await pod.execute(["ping", "-c", "1", "-W", "2", address])).code, 0);
+    const { sessions } = JSON.parse(await lab.command("sessions", "-o", "json")) as SessionsBody;
+    const toOwnFamily = sessions.filter(({ pod, snat }) => pod.includes(":") === snat.includes(":"));
+    assert.equal(
+      new Set(toOwnFamily.map(({ worker, snat }) => `${worker} ${snat}`)).size,
+      4,
+      "all four parts",
+    );
+    for (const { snat, snatPort, pod } of toOwnFamily) {
+      const ping = await lab.topology.internet.execute([
+        "ping",
+        "-e",
+        `${snatPort}`,
+        "-c",
+        "1",
+        "-W",
+        "2",
+        snat,
+      ]);
+      assert.equal(ping.code, 0, `${snat} identifier ${snatPort} of ${pod}: ${ping.stdout}`);
+    }
+  },
+);
 
 test("automap: each worker has its slice of the ports", tools, async (t) => {
   const lab = await gatewayLab(t, {

@@ -80,6 +80,17 @@ test("sessions text: none, and none of a Pod", () => {
   assert.equal(formatSessions([], "10.1.2.3"), "10.1.2.3 has no session.");
 });
 
+test("pool text: a percentage where ports are counted, none where sessions are", () => {
+  const use = { inUse: 500, allocated: 600, exhausted: 0 };
+  const text = formatPool([
+    {
+      ...{ address: "192.0.2.9", ports: 1000, tcp: { counts: "ports", ...use } },
+      ...{ udp: { counts: "sessions", ...use }, icmp: { counts: "ports", ...use } },
+    },
+  ]);
+  assert.match(text, /192\.0\.2\.9 +1000 +500 ports \(50 %\) +500 sessions +500 ids \(50 %\) +1800 +0$/);
+});
+
 test("pool text: none", () => assert.equal(formatPool([]), "No SNAT address is in use."));
 
 test("drops text: nothing dropped", () => {

@@ -166,7 +166,11 @@ describe("the stream", () => {
     open(lab, flow44, "udp", 2, 200_000);
     lab.sweep(301_000);
     open(lab, flow44, "udp", 5, 301_000);
-    assert.deepEqual(briefs(drain(stream)), ["gap"], "a pause: reading on at once, it would fall behind again");
+    assert.deepEqual(
+      briefs(drain(stream)),
+      ["gap"],
+      "a pause: reading on at once, it would fall behind again",
+    );
     assert.deepEqual(
       briefs(drain(stream, 7)),
       ["ended", "present 5", "present 9 ESTABLISHED"],

@@ -81,7 +81,8 @@ describe("routes with an MTU of their own", () => {
 describe("more routes than an engine takes", () => {
   const many = (count: number, device: string) =>
     Array.from({ length: count }, (_, i) => to(`10.${i >> 8}.${i & 255}.0/24`, device));
-  const text = (found: ReturnType<typeof routeMtus>) => found.routeMtus.map((each) => `${each.to} ${each.mtu}`);
+  const text = (found: ReturnType<typeof routeMtus>) =>
+    found.routeMtus.map((each) => `${each.to} ${each.mtu}`);
   test("the longest are heeded, and default routes; how many aren't is told", () => {
     const defaults = [to("default", "external", { mtu: 1400 }), to("::/0", "external", { mtu: 1300 })];
     const outbound = [

@@ -87,7 +87,10 @@ describe("nft ruleset", () => {
   } as const;
   /** The lines of a chain that has no hook. */
   const lines = (name: string, of: NetworkPlan) =>
-    new RegExp(`chain ${name} \\{\\n([\\s\\S]*?) {2}\\}\\n`).exec(ruleset(host, of))![1]!.trim().split(/\n\s*/);
+    new RegExp(`chain ${name} \\{\\n([\\s\\S]*?) {2}\\}\\n`)
+      .exec(ruleset(host, of))![1]!
+      .trim()
+      .split(/\n\s*/);
   test("shared addresses: later fragments by the first one, the rest by port; the first worker needs no mark", () => {
     const of = { ...plan, workers: 2, shared };
     assert.deepEqual(lines("shared-later", of), [

@@ -68,11 +68,7 @@ describe("rules", () => {
           ],
         },
       },
-      [
-        "priority 4599 fwmark 46001 lookup 4601",
-        toInner,
-        rest,
-      ],
+      ["priority 4599 fwmark 46001 lookup 4601", toInner, rest],
     ],
     [
       "one interface: by source prefix",
