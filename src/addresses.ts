@@ -68,6 +68,11 @@ export function formatCidr(cidr: Cidr): string {
   return `${cidr.network}/${cidr.prefixLength}`;
 }
 
+/** In canonical text, each once, in the order given. Throws TypeError as {@link parseCidr}. */
+export function canonicalCidrs(texts: readonly string[]): string[] {
+  return [...new Set(texts.map((text) => formatCidr(parseCidr(text))))];
+}
+
 export function cidrContains(cidr: Cidr, address: string): boolean {
   if (cidr.family === 4 ? !isIpv4(address) : !isIpv6(address)) return false;
   return ipaddr.parse(address).match([ipaddr.parse(cidr.network), cidr.prefixLength] as never);

@@ -96,7 +96,7 @@ export const errorCatalog = {
     remedy: "Check the path; a gateway of another version may lack it (`egress46 status` shows its version).",
   },
   EG46_ADMIN_BUSY: {
-    title: "As many readers follow the sessions as may do so",
+    title: "Too many readers follow the sessions",
     traffic: "None: only the request failed.",
     remedy: "End one of them (`egress46 sessions watch`, or a client of /v1/sessions/stream).",
   },

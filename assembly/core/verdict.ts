@@ -97,7 +97,7 @@ export enum DropReason {
   TCP_NO_SESSION,
   /** From outside: belongs to no session. */
   INBOUND_NO_SESSION,
-  /** From an IPv6 host to the open port of an IPv4 Pod (`--eif`), which knows no address for a host it hasn't sent to. */
+  /** From an IPv6 host to the open port of an IPv4 Pod (`--eif`): only what belongs to a session that the Pod opened gets in. */
   INBOUND_REMOTE_UNMAPPED,
   /** TTL or hop limit used up; the sender gets Time Exceeded. */
   HOP_LIMIT_EXPIRED,

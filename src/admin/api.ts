@@ -1,4 +1,3 @@
-import type { AddressUse } from "../engine/pool-use.ts";
 import type { StoreReference } from "../mappings/open.ts";
 import type {
   DnsCounters,
@@ -7,6 +6,7 @@ import type {
   ListedMapping,
   MappingSummary,
   SessionPage,
+  SnatAddress,
   VirtualServer,
 } from "./view.ts";
 
@@ -28,7 +28,7 @@ export type StoreBody = StoreReference;
 export type SessionsBody = SessionPage;
 
 export interface SnatPoolBody {
-  readonly addresses: readonly AddressUse[];
+  readonly addresses: readonly SnatAddress[];
 }
 
 export interface StatusBody extends EgressStatus {

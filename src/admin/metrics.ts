@@ -1,5 +1,5 @@
 import { Counter, Gauge, Registry } from "prom-client";
-import type { ProtocolUse } from "../engine/pool-use.ts";
+import { natProtocols } from "../engine/behaviour.ts";
 import { version } from "../version.ts";
 import type { GatewayView } from "./view.ts";
 
@@ -63,19 +63,21 @@ const families: readonly Family[] = [
     labels: ["address"],
     read: (view) => view.snatPool().map(({ address, ports }) => [{ address }, ports]),
   },
-  snat(
-    "gauge",
-    "in_use",
-    "TCP sessions from a SNAT address, ports taken by UDP, identifiers by ICMP",
-    "inUse",
-  ),
-  snat("counter", "allocations_total", "TCP sessions and UDP and ICMP bindings ever made", "allocated"),
-  snat(
-    "counter",
-    "exhausted_total",
-    "Sessions refused because no port of the SNAT address was free",
-    "exhausted",
-  ),
+  {
+    kind: "gauge",
+    name: "egress46_snat_in_use",
+    help: "Ports or identifiers of a SNAT address that are taken, or sessions, which share ports: `counts` tells which",
+    labels: ["address", "protocol", "counts"],
+    read: (view) =>
+      view.snatPool().flatMap(({ address, ...use }) =>
+        natProtocols.map((protocol) => {
+          const { counts, inUse } = use[protocol];
+          return [{ address, protocol, counts }, inUse] as const;
+        }),
+      ),
+  },
+  snat("allocations_total", "How many of what egress46_snat_in_use counts there ever were", "allocated"),
+  snat("exhausted_total", "Sessions refused because no port of the SNAT address was free", "exhausted"),
   gauge("egress46_mappings", "Mappings known to the data plane", (view) => view.mappings().known),
   gauge(
     "egress46_mappings_malformed",
@@ -130,18 +132,17 @@ const families: readonly Family[] = [
   },
 ];
 
-function snat(kind: Family["kind"], name: string, help: string, field: keyof ProtocolUse): Family {
+function snat(name: string, help: string, field: "allocated" | "exhausted"): Family {
   return {
-    ...{ kind, help },
+    kind: "counter",
+    help,
     name: `egress46_snat_${name}`,
     labels: ["address", "protocol"],
     read: (view) =>
       view
         .snatPool()
         .flatMap(({ address, ...use }) =>
-          (["tcp", "udp", "icmp"] as const).map(
-            (protocol) => [{ address, protocol }, use[protocol][field]] as const,
-          ),
+          natProtocols.map((protocol) => [{ address, protocol }, use[protocol][field]] as const),
         ),
   };
 }

@@ -27,7 +27,10 @@ export const storeSchema = record(
   ["redisCert", "redisKey", "redisCa"],
 );
 
-const use = record({ inUse: count, allocated: count, exhausted: count });
+const use = record({
+  counts: { type: "string", enum: ["ports", "sessions"] },
+  ...{ inUse: count, allocated: count, exhausted: count },
+});
 export const snatPoolSchema = listOf("addresses", {
   address: text,
   ports: count,

@@ -1,7 +1,8 @@
 import { isIpv4, isIpv6 } from "../addresses.ts";
 import type { SessionQuery } from "./view.ts";
 
-const defaultLimit = 100;
+/** Sessions that are listed when nobody says how many. */
+export const defaultLimit = 100;
 export const maxPage = 1000;
 
 const readers: Readonly<Record<keyof SessionQuery, (text: string) => string | number | undefined>> = {

@@ -1,10 +1,11 @@
-import type { AddressUse } from "../engine/pool-use.ts";
+import type { AddressUse, ProtocolUse } from "../engine/pool-use.ts";
 import type { SessionRecord } from "../engine/session-table.ts";
 import type { StoreReference } from "../mappings/open.ts";
 
 /**
- * Port: what the admin API reads of a running gateway. Every method is a cheap snapshot of counters, summed over
- * workers, that does not stop the data plane; only {@link GatewayView.listMappings} does I/O.
+ * Port: what the admin API reads of a running gateway, without stopping the data plane. Most methods are cheap snapshots of
+ * counters, summed over workers; sessionPage() and watchSessions() read the session tables, a slice a turn of the event
+ * loop; only listMappings() does I/O.
  */
 export interface GatewayView {
   /** `ok` only while packets and DNS are served; otherwise each reason is one line. */
@@ -23,7 +24,7 @@ export interface GatewayView {
   /** Those that exist, then what changes, until the signal. Throws EG46_ADMIN_BUSY: too many are open. */
   watchSessions(pod: string | undefined, signal: AbortSignal): AsyncIterable<readonly SessionChange[]>;
   /** The SNAT addresses in use. */
-  snatPool(): readonly AddressUse[];
+  snatPool(): readonly SnatAddress[];
   dns(): DnsCounters;
   mappings(): MappingSummary;
   /** How a command on this host opens the store that the gateway has. */
@@ -32,6 +33,15 @@ export interface GatewayView {
   listMappings(): AsyncIterable<ListedMapping>;
   status(): EgressStatus;
 }
+
+export type SnatAddress = Omit<AddressUse, "tcp" | "udp" | "icmp"> &
+  Readonly<Record<"tcp" | "udp" | "icmp", ProtocolUse & { readonly counts: Counts }>>;
+
+/**
+ * What `inUse` and `allocated` are of: ports (or identifiers), each taken as a whole, so that in use ÷ ports is the
+ * utilisation; or sessions, any number of which share a port as long as their remote ends differ.
+ */
+export type Counts = "ports" | "sessions";
 
 export interface VirtualServer {
   readonly name: string;

@@ -37,14 +37,22 @@ async function open(address: string, path: string): Promise<IncomingMessage> {
   asked.end();
   const [response] = (await once(asked, "response")) as [IncomingMessage];
   asked.setTimeout(0);
+  // From here on it is the response's, too.
+  asked.on("error", () => {});
   return response;
 }
 
+/** A connection that breaks ends the lines with an error, or in the middle of one. */
 async function* lines<Line>(response: IncomingMessage, address: string): AsyncGenerator<Line> {
-  let broken: Error | undefined;
+  let cause: unknown;
+  // The reader of lines only hears of an error while it waits.
   response.on("error", (error) => {
-    broken = error;
+    cause ??= error;
   });
-  for await (const line of createInterface({ input: response })) yield JSON.parse(line) as Line;
-  throw new Eg46Error("EG46_ADMIN_UNREACHABLE", `${address}: the gateway has gone away`, { cause: broken });
+  try {
+    for await (const line of createInterface({ input: response })) yield JSON.parse(line) as Line;
+  } catch (error) {
+    cause ??= error;
+  }
+  throw new Eg46Error("EG46_ADMIN_UNREACHABLE", `${address}: the gateway has gone away`, { cause });
 }

@@ -27,14 +27,17 @@ export const eimOption = () =>
     .default(defaultBehaviour.eim, defaultBehaviour.eim.join());
 
 export const eifOption = () =>
-  new Option("--eif <protocol,...>", "which of those let anybody in by an outer port in use")
-    .argParser(parseProtocols)
+  new Option(
+    "--eif <protocol,...>",
+    "which of those let anybody in by an outer port in use; none: only whom the Pod sent to",
+  )
+    .argParser((text) => (text === "none" ? [] : parseProtocols(text)))
     .default(defaultBehaviour.eif, "none");
 
 export const portBlockOption = () =>
   new Option(
     "--port-block <size>",
-    `ports of the fixed block that each Pod has: a power of two, ${smallest} to ${largest}`,
+    `ports of the fixed block that each Pod has: a power of two, ${smallest} to ${largest}; 0: Pods share ports`,
   ).argParser(parseBlockSize);
 
 export const behaviourHelp = `
@@ -70,7 +73,8 @@ function parseProtocols(text: string): NatProtocol[] {
 
 function parseBlockSize(text: string): number {
   const size = Number(text);
+  if (text === "0") return 0;
   if (!/^\d+$/.test(text) || size < smallest || size > largest || (size & (size - 1)) !== 0)
-    throw new InvalidArgumentError(`It must be a power of two from ${smallest} to ${largest}.`);
+    throw new InvalidArgumentError(`It must be a power of two from ${smallest} to ${largest}, or 0.`);
   return size;
 }

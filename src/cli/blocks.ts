@@ -8,8 +8,8 @@ import { Eg46Error } from "../errors.ts";
 import { type AssignedBlock, blocksOfPod, blocksOfWorkers, podOfPort } from "../gateway/assigned-blocks.ts";
 import { desire } from "../gateway/desired.ts";
 import { portBlockOption } from "./behaviour-options.ts";
+import { blockNets, parseWorkers } from "./network-options.ts";
 import { outputOption, print, printJson } from "./output.ts";
-import { checkedCidr, parseWorkers } from "./run.ts";
 import { formatTable } from "./table.ts";
 
 interface BlocksFlags {
@@ -41,14 +41,19 @@ export function registerBlocks(program: Command): void {
     .addHelpText("after", help)
     .addOption(portBlockOption().makeOptionMandatory())
     .action(async (query: string | undefined, flags: BlocksFlags) => {
-      const nets = flags.internalNet.map(checkedCidr);
+      if (flags.portBlock === 0)
+        throw new Eg46Error(
+          "EG46_USAGE",
+          "--port-block 0: Pods shared all ports, only a log could tell whose one was",
+        );
+      const nets = blockNets(flags.internalNet);
       const egress = await readEgress(flags.file);
       const plans = poolsOf(egress, nets, flags.workers).map((pool) =>
         planBlocks(flags.portBlock, nets, pool),
       );
       const rows = query === undefined ? blocksOfWorkers(plans) : answer(query, plans);
       if (flags.output === "json") printJson({ blocks: rows });
-      else print(rows.length === 0 ? nobody(query!) : formatBlocks(rows));
+      else print(rows.length === 0 ? nobody(query, flags.portBlock) : formatBlocks(rows));
       if (rows.length === 0) process.exitCode = 1;
     });
 }
@@ -65,7 +70,8 @@ function answer(query: string, plans: Parameters<typeof blocksOfPod>[0]): Assign
   return podOfPort(plans, (four ?? six)!, port);
 }
 
-function nobody(query: string): string {
+function nobody(query: string | undefined, size: number): string {
+  if (query === undefined) return `no SNAT address has room for a block of ${size} ports`;
   return isIpv4(query) || isIpv6(query)
     ? `${query} has no block: it lies in no internal network, or beyond the last block`
     : `${query} is no Pod's: it lies in no block, or in one that no Pod of its worker has`;

@@ -1,8 +1,6 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
-import { formatCidr, parseCidr } from "../addresses.ts";
+import { type Command, Option } from "commander";
 import { defaultAdmin, parseListenAddress } from "../admin/listen-address.ts";
 import { checkSizes } from "../engine/options.ts";
-import { Eg46Error } from "../errors.ts";
 import { createLogger, type LogLevel, logLevels } from "../log.ts";
 import { defaultStore } from "../mappings/default-store.ts";
 import { checkStore } from "../mappings/open.ts";
@@ -15,6 +13,7 @@ import {
   eimOption,
   portBlockOption,
 } from "./behaviour-options.ts";
+import { blockNets, internalNets, parseWorkers } from "./network-options.ts";
 import {
   addSessionOptions,
   engineOptions,
@@ -37,9 +36,6 @@ interface RunFlags extends SessionFlags, BehaviourFlags {
   readonly logLevel: LogLevel;
   readonly cleanup?: boolean;
 }
-
-/** Worker n has routing table 4600 + n; and no host has more cores to give. */
-const maxWorkers = 64;
 
 const help = `
 Examples:
@@ -96,6 +92,8 @@ export function registerRun(program: Command): void {
       const { redisCert, redisKey, redisCa, store = defaultStore() } = flags;
       checkStore({ spec: store, redisCert, redisKey, redisCa });
       const engine = engineOptions(flags);
+      const behaviour = behaviourOf(flags);
+      const nets = (behaviour.portBlock > 0 ? blockNets : internalNets)(flags.internalNet);
       await checkSizes(engine.sizes);
       const log = createLogger(flags.logLevel);
       for (const warning of shortTimes(flags)) log.warn(warning);
@@ -103,7 +101,7 @@ export function registerRun(program: Command): void {
         {
           topology: {
             internal: flags.internal ?? [],
-            internalNets: (flags.internalNet ?? []).map(checkedCidr),
+            internalNets: nets,
             external: flags.external ?? [],
           },
           cleanup: flags.cleanup ?? false,
@@ -112,7 +110,7 @@ export function registerRun(program: Command): void {
             ...{ store, redisCert, redisKey, redisCa },
             workers: flags.workers,
             engine,
-            behaviour: behaviourOf(flags),
+            behaviour,
             admin: flags.admin,
             logLevel: flags.logLevel,
           },
@@ -123,22 +121,7 @@ export function registerRun(program: Command): void {
     });
 }
 
-export function parseWorkers(text: string): number {
-  const workers = Number(text);
-  if (!/^\d+$/.test(text) || workers < 1 || workers > maxWorkers)
-    throw new InvalidArgumentError(`It must be a number from 1 to ${maxWorkers}.`);
-  return workers;
-}
-
 function parseAdmin(text: string): string {
   parseListenAddress(text);
   return text;
-}
-
-export function checkedCidr(text: string): string {
-  try {
-    return formatCidr(parseCidr(text));
-  } catch (cause) {
-    throw new Eg46Error("EG46_USAGE", `--internal-net: ${(cause as Error).message}`, { cause });
-  }
 }

@@ -1,12 +1,12 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { isIpv4, isIpv6 } from "../addresses.ts";
 import type { SessionsBody } from "../admin/api.ts";
-import { maxPage } from "../admin/session-query.ts";
+import { defaultLimit, maxPage } from "../admin/session-query.ts";
 import type { ListedSession, SessionChange } from "../admin/view.ts";
 import { askGateway, gatewayAddresses, withAdminOption } from "./admin-client.ts";
 import { followGateway } from "./admin-stream.ts";
+import { formatDuration } from "./duration.ts";
 import { outputOption, print, printJson } from "./output.ts";
-import { formatUptime } from "./status.ts";
 import { formatTable } from "./table.ts";
 
 interface Flags {
@@ -16,7 +16,6 @@ interface Flags {
   readonly admin?: string;
 }
 
-const standardLimit = 100;
 const watchHelp = `
 A session that is over within a tenth of a second may not be seen. With -o json a JSON object a line, and the sessions
 that exist come first, as 'present'.`;
@@ -27,11 +26,11 @@ export function registerSessions(program: Command): void {
     .description("show the sessions that Pods have through the gateway");
   withSessionOptions(sessions.command("ls", { isDefault: true }))
     .description("list those that exist now, in no order")
-    .option("--limit <n>", "at most so many; 0 = all", parseLimit, standardLimit)
+    .option("--limit <n>", "at most so many; 0 = all", parseLimit, defaultLimit)
     .action(list);
   withSessionOptions(sessions.command("watch"))
     .description("show sessions as they begin, change and end, until Ctrl-C")
-    .option("--limit <n>", "end after so many changes; 0 = never", parseLimit, 0)
+    .option("--limit <n>", "end after so many changes, without those 'present'; 0 = never", parseLimit, 0)
     .addHelpText("after", watchHelp)
     .action(watch);
 }
@@ -42,7 +41,7 @@ function withSessionOptions(command: Command): Command {
   );
 }
 
-async function list({ pod, limit = standardLimit, output, admin }: Flags): Promise<void> {
+async function list({ pod, limit = defaultLimit, output, admin }: Flags): Promise<void> {
   const addresses = await gatewayAddresses(admin);
   const wanted = limit === 0 ? Number.POSITIVE_INFINITY : limit;
   const sessions: ListedSession[] = [];
@@ -58,12 +57,12 @@ async function list({ pod, limit = standardLimit, output, admin }: Flags): Promi
     after = page.next;
   } while (after !== undefined && sessions.length < wanted);
   if (output === "json") return printJson({ sessions, more: after !== undefined });
-  print(formatSessions(sessions));
+  print(formatSessions(sessions, pod));
   if (after !== undefined) print(`There are more than these ${limit}; --limit 0 shows all.`);
 }
 
-export function formatSessions(sessions: readonly ListedSession[]): string {
-  if (sessions.length === 0) return "No session exists.";
+export function formatSessions(sessions: readonly ListedSession[], pod?: string): string {
+  if (sessions.length === 0) return pod === undefined ? "No session exists." : `${pod} has no session.`;
   return formatTable(
     [
       { title: "protocol", align: "left" },
@@ -77,8 +76,8 @@ export function formatSessions(sessions: readonly ListedSession[]): string {
     ],
     sessions.map((session) => [
       ...cells(session),
-      formatUptime(Math.floor(session.ageMs / 1000)),
-      formatUptime(Math.floor(session.idleMs / 1000)),
+      formatDuration(Math.floor(session.ageMs / 1000)),
+      formatDuration(Math.floor(session.idleMs / 1000)),
     ]),
   );
 }
@@ -111,9 +110,8 @@ async function watch({ pod, limit = 0, output, admin }: Flags): Promise<void> {
     if ("session" in change) known.set(change.session.id, knownAs(change.session));
     if (change.change === "ended") known.delete(change.id);
     // Those that were there before: only for what is told of them later.
-    if (change.change === "present" && output !== "json") continue;
-    print(line);
-    if (++shown === limit) return process.exit(0);
+    if (change.change !== "present" || output === "json") print(line);
+    if (change.change !== "present" && ++shown === limit) return process.exit(0);
   }
 }
 
@@ -134,7 +132,7 @@ export function describe(change: SessionChange, known: ReadonlyMap<string, Known
   const [protocol = "", from = "", to = "", snat = "", remote = "", state = ""] = cells(session);
   const age =
     change.change === "ended"
-      ? `after ${formatUptime(Math.floor((performance.now() - begunMs) / 1000))}`
+      ? `after ${formatDuration(Math.floor((performance.now() - begunMs) / 1000))}`
       : state;
   return `${change.change.padEnd(8)} ${protocol.padEnd(4)} ${from} to ${to} as ${snat} to ${remote} ${age}`.trimEnd();
 }

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import type { SnatPoolBody, StatusBody } from "../admin/api.ts";
 import { askGateway, gatewayAddresses, withAdminOption } from "./admin-client.ts";
+import { formatDuration } from "./duration.ts";
 import { outputOption, print, printJson } from "./output.ts";
 import { formatTable } from "./table.ts";
 
@@ -18,7 +19,7 @@ export function formatStatus(status: StatusBody): string {
   const aspects: readonly (readonly [name: string, lines: readonly string[]])[] = [
     [
       "gateway",
-      [`egress46 ${status.version}, up ${formatUptime(status.uptimeSeconds)}, ${workers(status.workers)}`],
+      [`egress46 ${status.version}, up ${formatDuration(status.uptimeSeconds)}, ${workers(status.workers)}`],
     ],
     ["health", health.ok ? ["ok"] : ["not serving", ...health.reasons]],
     ["egress", status.egress === undefined ? [] : [status.egress]],
@@ -49,22 +50,6 @@ function workers(count: number): string {
   return count === 1 ? "1 worker" : `${count} workers`;
 }
 
-/** Two units are enough: `3 d 4 h`, `12 min 5 s`. */
-export function formatUptime(seconds: number): string {
-  const units = [
-    ["d", Math.floor(seconds / 86_400)],
-    ["h", Math.floor(seconds / 3_600) % 24],
-    ["min", Math.floor(seconds / 60) % 60],
-    ["s", seconds % 60],
-  ] as const;
-  const first = units.findIndex(([, value]) => value > 0);
-  if (first === -1) return "0 s";
-  return units
-    .slice(first, first + 2)
-    .map(([unit, value]) => `${value} ${unit}`)
-    .join(" ");
-}
-
 export function registerStatus(program: Command): void {
   const command = program
     .command("status")
@@ -81,26 +66,29 @@ export function registerStatus(program: Command): void {
   });
 }
 
-/** TCP sessions share ports; a binding of UDP or ICMP has one alone, so there the percentage tells what is left. */
+/** Sessions share ports; where ports are counted the percentage tells what is left. */
 export function formatPool(addresses: SnatPoolBody["addresses"]): string {
   if (addresses.length === 0) return "No SNAT address is in use.";
-  const part = (used: number, ports: number) => `${used} (${Math.round((used / ports) * 100)} %)`;
+  const used = ({ counts, inUse }: SnatPoolBody["addresses"][number]["tcp"], ports: number, unit: string) =>
+    counts === "ports"
+      ? `${inUse} ${unit} (${Math.round((inUse / ports) * 100)} %)`
+      : `${inUse} ${inUse === 1 ? "session" : "sessions"}`;
   return formatTable(
     [
       { title: "SNAT address", align: "left" },
       { title: "ports", align: "right" },
-      { title: "TCP sessions", align: "right" },
-      { title: "UDP ports", align: "right" },
-      { title: "ICMP ids", align: "right" },
+      { title: "TCP", align: "right" },
+      { title: "UDP", align: "right" },
+      { title: "ICMP", align: "right" },
       { title: "allocated", align: "right" },
       { title: "exhausted", align: "right" },
     ],
     addresses.map(({ address, ports, tcp, udp, icmp }) => [
       address,
       String(ports),
-      String(tcp.inUse),
-      part(udp.inUse, ports),
-      part(icmp.inUse, ports),
+      used(tcp, ports, "ports"),
+      used(udp, ports, "ports"),
+      used(icmp, ports, "ids"),
       String(tcp.allocated + udp.allocated + icmp.allocated),
       String(tcp.exhausted + udp.exhausted + icmp.exhausted),
     ]),

@@ -94,7 +94,7 @@ export const dropReasons: readonly { readonly name: string; readonly code: numbe
   { name: "POD_TABLE_FULL", code: 39, description: "Too many Pods for their sessions to be counted, while `--pod-sessions` limits them." },
   { name: "TCP_NO_SESSION", code: 40, description: "TCP segment from a Pod that belongs to no session and opens none." },
   { name: "INBOUND_NO_SESSION", code: 41, description: "From outside: belongs to no session." },
-  { name: "INBOUND_REMOTE_UNMAPPED", code: 42, description: "From an IPv6 host to the open port of an IPv4 Pod (`--eif`), which knows no address for a host it hasn't sent to." },
+  { name: "INBOUND_REMOTE_UNMAPPED", code: 42, description: "From an IPv6 host to the open port of an IPv4 Pod (`--eif`): only what belongs to a session that the Pod opened gets in." },
   { name: "HOP_LIMIT_EXPIRED", code: 43, description: "TTL or hop limit used up; the sender gets Time Exceeded." },
   { name: "PACKET_TOO_BIG", code: 44, description: "Larger than the next link; the sender gets Fragmentation Needed or Packet Too Big." },
   { name: "OUTPUT_FULL", code: 45, description: "More output than the ring holds in one batch." },
@@ -462,4 +462,4 @@ export const blockNetOffsets = {
 } as const;
 
 /** Equal to the engine's global of the same name, or the two are of different builds. */
-export const layoutHash = -1345161661;
+export const layoutHash = -833895709;

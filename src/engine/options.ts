@@ -1,5 +1,5 @@
 import { Eg46Error, hasCode } from "../errors.ts";
-import { createEngine, defaultSizes, type EngineSizes } from "./engine.ts";
+import { createEngine, type EngineSizes } from "./engine.ts";
 import { limitsOffsets } from "./layout.gen.ts";
 import type { EngineMemory } from "./memory.ts";
 
@@ -26,14 +26,15 @@ export type EngineLimits = Partial<
   >
 >;
 
-export const defaultEngineOptions: EngineOptions = { sizes: defaultSizes, limits: {} };
-
 /** Between batches, or before the first. Sessions that exist go on. */
 export function applyLimits({ buffer, layout }: EngineMemory, limits: EngineLimits): void {
   const view = new DataView(buffer);
   for (const [name, value] of Object.entries(limits))
     view.setUint32(layout.limits + limitsOffsets[name as keyof EngineLimits], value, true);
 }
+
+/** Beside which the room for mappings is told. */
+const fewSessions = 1024;
 
 /**
  * Rejects with EG46_USAGE, naming what would fit, when an engine's memory has no room for the tables. The engine itself
@@ -46,7 +47,7 @@ export async function checkSizes(sizes: EngineSizes): Promise<void> {
   const room =
     sessions > 0
       ? `beside ${maxMappings} mappings there is room for ${sessions} sessions`
-      : `${maxMappings} mappings alone are too many: there is room for ${await largest((n) => fits({ maxSessions: 1024, maxMappings: n }), maxMappings)} beside 1024 sessions`;
+      : `${maxMappings} mappings alone are too many: there is room for ${await largest((n) => fits({ maxSessions: fewSessions, maxMappings: n }), maxMappings)} beside ${fewSessions} sessions`;
   throw new Eg46Error(
     "EG46_USAGE",
     `--max-sessions ${maxSessions} --max-mappings ${maxMappings}: a worker's memory is too small for that; ${room}`,

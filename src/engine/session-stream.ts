@@ -12,11 +12,16 @@ export type SessionEvent =
 
 export interface SessionStream {
   /**
-   * What happened since the last call: first the whole table, then its changes, about `budget` places or changes a call.
-   * `more`: call again now. A session that ended before it could be read is not told.
+   * What happened since the last call: first the whole table, then its changes. A call looks at no more than `budget`
+   * places or changes, a session that it decodes counts as {@link decodingCost}. `more`: call again as soon as others had
+   * their turn; after a gap it is false, as who can't keep up would only fall behind again. A session that ended before it
+   * could be read is not told.
    */
   next(budget?: number): { readonly events: SessionEvent[]; readonly more: boolean };
 }
+
+/** In places that are only looked at. */
+export const decodingCost = 8;
 
 /**
  * Follows one engine's sessions without stopping it. Whoever applies every event has the engine's sessions, a moment
@@ -30,11 +35,16 @@ export function openSessionStream(engine: EngineMemory, pod?: Uint32Array): Sess
   const written = () => at(layout.sessionLog + log.written);
   /** Generation of the session that was told, by place; 0 = none. Pages that aren't used cost no memory. */
   const told = new Uint32Array(table.max);
+  /** The TcpState that was told of it. */
+  const toldState = new Uint8Array(table.max);
   /** The next change to be read. */
   let cursor = 0;
   /** The next place to be read, or -1: the table has been read. */
   let reading = 0;
+  /** A gap has been told: the table is to be read. */
+  let behind = false;
   let events: SessionEvent[] = [];
+  let spent = 0;
 
   const read = (place: number) => (pod === undefined ? table.read(place) : table.readOf(pod, place));
 
@@ -56,12 +66,17 @@ export function openSessionStream(engine: EngineMemory, pod?: Uint32Array): Sess
     then?: { readonly generation: number; readonly state: number },
   ): void {
     const known = told[place]!;
+    const now = table.generation(place);
+    const state = then?.generation === now ? then.state : table.tcpState(place);
+    if (known !== 0 && known === now && toldState[place] === state) return;
     const found = read(place);
+    if (found !== undefined) spent += decodingCost;
     if (known !== 0 && known !== (found?.generation ?? table.generation(place))) end(place);
     if (found === undefined) return;
     const session = found.generation === then?.generation ? stateAs(found, then.state) : found;
     const fresh = told[place] !== session.generation;
     told[place] = session.generation;
+    toldState[place] = stateCodes.get(session.state) ?? 0;
     if (fresh) events.push({ change: change === "changed" ? "created" : change, session });
     else if (change !== "created") events.push({ change: "changed", session });
   }
@@ -90,18 +105,20 @@ export function openSessionStream(engine: EngineMemory, pod?: Uint32Array): Sess
 
   function next(budget = 4096): { events: SessionEvent[]; more: boolean } {
     events = [];
+    spent = 0;
+    if (behind) readTable();
+    behind = false;
     if (reading >= 0) {
       const places = table.places();
-      const last = Math.min(places, reading + budget);
-      while (reading < last) update(reading++, "present");
+      for (; reading < places && spent < budget; spent++) update(reading++, "present");
       if (reading >= places) reading = -1;
       return { events, more: true };
     }
-    for (let i = 0; i < budget && cursor !== written(); i++) {
+    for (; spent < budget && cursor !== written(); spent++) {
       if (!follow(cursor)) {
         events.push({ change: "gap" });
-        readTable();
-        return { events, more: true };
+        behind = true;
+        return { events, more: false };
       }
       cursor = (cursor + 1) >>> 0;
     }
@@ -111,6 +128,8 @@ export function openSessionStream(engine: EngineMemory, pod?: Uint32Array): Sess
   readTable();
   return { next };
 }
+
+const stateCodes = new Map<string | undefined, number>(tcpStates.map(({ name, code }) => [name, code]));
 
 /** The table may be further than the change. */
 function stateAs(session: SessionRecord, state: number): SessionRecord {

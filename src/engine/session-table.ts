@@ -39,13 +39,16 @@ export interface SessionTable {
   places(): number;
   /** Odd while the place holds a session. */
   generation(place: number): number;
+  /** Code of the place's TcpState; 0 without TCP. Cheap, and only true while the generation stays. */
+  tcpState(place: number): number;
   /** The place's session as a whole, or undefined: there's none, or it changed hands meanwhile. */
   read(place: number): SessionRecord | undefined;
   /** As read(), for the sessions of one inner address (`mappedBytes`) only. */
   readOf(pod: Uint32Array, place: number): SessionRecord | undefined;
 }
 
-const protocols: Readonly<Record<number, SessionRecord["protocol"]>> = { 1: "icmp", 6: "tcp", 17: "udp" };
+const tcp = 6;
+const protocols: Readonly<Record<number, SessionRecord["protocol"]>> = { 1: "icmp", [tcp]: "tcp", 17: "udp" };
 const words = session.sizeof >> 2;
 const coldWords = cold.sizeof >> 2;
 
@@ -60,6 +63,15 @@ export function openSessionTable({ buffer, layout }: EngineMemory): SessionTable
   const bytes = new Uint8Array(copy.buffer);
 
   const generation = (place: number) => at(layout.generations + place * 4);
+
+  function tcpState(place: number): number {
+    const hot = layout.sessions + place * session.sizeof;
+    return byteAt(hot + session.protocol) === tcp ? byteAt(hot + session.tcpState) : 0;
+  }
+
+  function byteAt(address: number): number {
+    return (at(address & ~3) >>> ((address & 3) * 8)) & 0xff;
+  }
 
   function read(place: number): SessionRecord | undefined {
     const before = generation(place);
@@ -122,9 +134,7 @@ export function openSessionTable({ buffer, layout }: EngineMemory): SessionTable
   return {
     max: layout.maxSessions,
     places: () => at(layout.sessionLog + log.places),
-    generation,
-    read,
-    readOf,
+    ...{ generation, tcpState, read, readOf },
   };
 }
 

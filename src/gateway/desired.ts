@@ -1,5 +1,5 @@
 import { cidrContains, isIpv4, numberToIpv4, parseCidr } from "../addresses.ts";
-import type { EgressConfig } from "../config/resolve.ts";
+import type { EgressConfig, Snat } from "../config/resolve.ts";
 import type { DnsConfig } from "../dns/proxy.ts";
 import { defaultBehaviour, type NatBehaviour } from "../engine/behaviour.ts";
 import { type EngineSettings, inactiveSettings } from "../engine/settings.ts";
@@ -21,23 +21,24 @@ export interface Desired {
 
 /** Ports of a SNAT pool address: all but the well-known ones (RFC 6056 §3.2). */
 const poolPorts = [1024, 65535] as const;
-/** Prefixes with an MTU of their own that an engine takes (assembly/core/path-mtu.ts). */
-const maxRouteMtus = 256;
 /** First aliases of automap addresses: IETF protocol assignments (RFC 6890) and a unique local prefix, never on a wire. */
 const firstAlias4 = 0xc0000080;
 const aliasPrefix6 = "fd46:e6e6:e6e6::";
 
-/** `egress` undefined = nothing may leave. `workers` is how many TUNs there are. */
+/**
+ * `egress` undefined = nothing may leave. `workers` is how many TUNs there are, `maxMappings` what each has room for.
+ */
 export function desire(
   egress: EgressConfig | undefined,
   facts: HostFacts,
   workers: number,
   behaviour: NatBehaviour = defaultBehaviour,
+  maxMappings = Number.POSITIVE_INFINITY,
 ): Desired {
   const common = {
     mtuInner: smallestMtu(facts.internal),
     mtuOuter: smallestMtu(facts.external),
-    routeMtus: facts.routeMtus.slice(0, maxRouteMtus),
+    routeMtus: facts.routeMtus,
     internalNets: facts.internalNets,
     coalesceUdp: facts.tuns.length > 0 && facts.tuns.every(({ uso }) => uso),
     self4: ownAddress(facts.internal, true),
@@ -103,6 +104,8 @@ export function desire(
     mappingPool: dns && { subnet: dns.subnet, reserved: dns.reservedStatic },
     warnings: [
       ...warnings,
+      ...workerWarnings(snat, workers - used),
+      ...mappingWarnings(dns?.subnet, maxMappings),
       ...blockNotes,
       ...routeWarnings(facts),
       ...upstreamWarnings(dns?.upstreams ?? [], facts),
@@ -173,11 +176,28 @@ function automapShares(egress: EgressConfig, facts: HostFacts, workers: number) 
   return { shares, routes, warnings };
 }
 
-function routeWarnings({ routeMtus }: HostFacts): string[] {
-  const more = routeMtus.length - maxRouteMtus;
-  if (more <= 0) return [];
+function workerWarnings(snat: Snat, idle: number): string[] {
+  if (snat.kind !== "pool" || idle <= 0) return [];
+  const { lists, name } = snat;
+  const workers = lists.length + idle;
   return [
-    `${routeMtus.length} routes have an MTU of their own, and ${maxRouteMtus} can be heeded: for the ${more} with the shortest prefixes the interface's MTU counts`,
+    `--workers ${workers}: SNAT pool ${name} has ${lists.length} ${lists.length === 1 ? "list" : "lists"}, so ${idle} of the workers ${idle === 1 ? "has" : "have"} nothing to do: give it ${workers} lists, or set sharedSnatAddressEnabled`,
+  ];
+}
+
+function mappingWarnings(subnet: string | undefined, maxMappings: number): string[] {
+  if (subnet === undefined) return [];
+  const addresses = 2 ** (32 - parseCidr(subnet).prefixLength);
+  if (addresses <= maxMappings) return [];
+  return [
+    `--max-mappings ${maxMappings}: dnsNat46Ipv4Subnet ${subnet} has ${addresses} addresses: once so many hosts have one, names of others get SERVFAIL`,
+  ];
+}
+
+function routeWarnings({ routeMtus, routeMtusLeftOut: more = 0 }: HostFacts): string[] {
+  if (more === 0) return [];
+  return [
+    `${routeMtus.length + more} routes have an MTU of their own, and ${routeMtus.length} can be heeded: for the ${more} with the shortest prefixes, default routes apart, the interface's MTU counts`,
   ];
 }
 

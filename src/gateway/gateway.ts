@@ -121,7 +121,8 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   async function apply(): Promise<void> {
     const egress = resolution.state === "active" ? resolution.egress : undefined;
     clearTimeout(retry);
-    const desired = desire(egress, facts, workers.count, options.behaviour);
+    const { behaviour, engine } = options;
+    const desired = desire(egress, facts, workers.count, behaviour, engine.sizes.maxMappings);
     const changes = planChange(inForce, egress);
     try {
       frontend.allowFrom(facts.internalNets);
@@ -185,6 +186,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
     ...{ workers, mappings, store, dns, health, status },
     storeReference: reference,
     egress: () => inForce,
+    behaviour: options.behaviour,
   });
   const admin = await createAdmin(view, { listen: options.admin, log });
   netd.phase("reading the store");

@@ -2,14 +2,14 @@ import { setTimeout as pause, setImmediate as turn } from "node:timers/promises"
 import type { ListedSession, SessionChange, SessionPage, SessionQuery } from "../admin/view.ts";
 import { mappedBytes } from "../engine/address-form.ts";
 import type { EngineMemory } from "../engine/memory.ts";
-import { openSessionStream, type SessionEvent } from "../engine/session-stream.ts";
+import { decodingCost, openSessionStream, type SessionEvent } from "../engine/session-stream.ts";
 import { openSessionTable, podWords, type SessionRecord } from "../engine/session-table.ts";
 import { Eg46Error } from "../errors.ts";
 
-/** Places or changes between two turns of the event loop: DNS must not wait. */
+/** Places or changes between two turns of the event loop, or an eighth as many decoded sessions: DNS must not wait. */
 const slice = 4096;
 const pollMs = 100;
-/** Each has four bytes a place of every session table. */
+/** Each has five bytes a place of every session table. */
 const maxWatchers = 4;
 
 export interface Sessions {
@@ -21,12 +21,13 @@ export interface Sessions {
 /** The sessions of all workers, read in their engines' memory. A session's id is worker-place-generation. */
 export function createSessions(memories: readonly EngineMemory[]): Sessions {
   const tables = memories.map(openSessionTable);
-  let watchers = 0;
+  const watching = new Set<AbortSignal>();
 
   async function page({ pod, limit, after }: SessionQuery): Promise<SessionPage> {
     const words = pod === undefined ? undefined : podWords(mappedBytes(pod));
     const sessions: ListedSession[] = [];
     let [worker = 0, place = 0] = after?.split("-").map(Number) ?? [];
+    let spent = 0;
     for (; worker < tables.length; worker++, place = 0) {
       const table = tables[worker]!;
       for (; place < table.places(); place++) {
@@ -34,24 +35,30 @@ export function createSessions(memories: readonly EngineMemory[]): Sessions {
         if (session !== undefined) {
           if (sessions.length === limit) return { sessions, next: `${worker}-${place}` };
           sessions.push(listed(worker, session));
+          spent += decodingCost;
         }
-        if (place % slice === slice - 1) await turn();
+        if (++spent < slice) continue;
+        await turn();
+        spent = 0;
       }
     }
     return { sessions };
   }
 
   function watch(pod: string | undefined, signal: AbortSignal): AsyncIterable<readonly SessionChange[]> {
-    if (watchers === maxWatchers)
+    if (watching.size === maxWatchers)
       throw new Eg46Error("EG46_ADMIN_BUSY", `${maxWatchers} readers follow the sessions already`);
-    return follow(pod === undefined ? undefined : podWords(mappedBytes(pod)), signal);
+    const changes = follow(pod === undefined ? undefined : podWords(mappedBytes(pod)), signal);
+    // Nobody may ever ask for the first change.
+    if (!signal.aborted) watching.add(signal);
+    signal.addEventListener("abort", () => watching.delete(signal), { once: true });
+    return changes;
   }
 
   async function* follow(
     words: Uint32Array | undefined,
     signal: AbortSignal,
   ): AsyncGenerator<readonly SessionChange[]> {
-    watchers++;
     try {
       const streams = memories.map((memory) => openSessionStream(memory, words));
       while (!signal.aborted) {
@@ -65,7 +72,7 @@ export function createSessions(memories: readonly EngineMemory[]): Sessions {
         await (busy ? turn() : pause(pollMs, undefined, { signal }).catch(() => {}));
       }
     } finally {
-      watchers--;
+      watching.delete(signal);
     }
   }
 

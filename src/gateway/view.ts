@@ -1,9 +1,10 @@
-import type { EgressStatus, GatewayView } from "../admin/view.ts";
+import type { EgressStatus, GatewayView, SnatAddress } from "../admin/view.ts";
 import type { EgressConfig } from "../config/resolve.ts";
 import type { Workers } from "../dataplane/workers.ts";
 import type { DnsProxy } from "../dns/proxy.ts";
+import type { NatBehaviour, NatProtocol } from "../engine/behaviour.ts";
 import { DropReason, dropReasons, paths, VirtualServer } from "../engine/layout.gen.ts";
-import { addPoolUse, readPoolUse } from "../engine/pool-use.ts";
+import { type AddressUse, addPoolUse, readPoolUse } from "../engine/pool-use.ts";
 import { decodeValue } from "../mappings/codec.ts";
 import type { Mappings } from "../mappings/mappings.ts";
 import type { StoreReference } from "../mappings/open.ts";
@@ -19,6 +20,7 @@ export interface ViewParts {
   health(): { ok: boolean; reasons: string[] };
   status(): EgressStatus;
   egress(): EgressConfig | undefined;
+  readonly behaviour: NatBehaviour;
 }
 
 /** The admin API's view of the running gateway. */
@@ -31,6 +33,7 @@ export function createView({
   health,
   status,
   egress,
+  behaviour,
 }: ViewParts): GatewayView {
   const sessions = createSessions(workers.memories);
   return {
@@ -71,7 +74,7 @@ export function createView({
     maxSessions: () => sessions.max(),
     sessionPage: sessions.page,
     watchSessions: sessions.watch,
-    snatPool: () => addPoolUse(workers.memories.map(readPoolUse)),
+    snatPool: () => addPoolUse(workers.memories.map(readPoolUse)).map((each) => withCounts(each, behaviour)),
     sessions: () => workers.counters().alive.reduce((sum, count) => sum + count, 0),
     dns: () => dns.stats(),
     mappings: () => mappings.status(),
@@ -79,5 +82,16 @@ export function createView({
     async *listMappings() {
       for await (const [nat4, raw] of store.list()) yield { nat4, host6: decodeValue(raw)?.host6, raw };
     },
+  };
+}
+
+/** A protocol inside --eim has bindings, a port each; another one has only sessions. */
+function withCounts({ tcp, udp, icmp, ...address }: AddressUse, { eim }: NatBehaviour): SnatAddress {
+  const counts = (protocol: NatProtocol) => (eim.includes(protocol) ? "ports" : "sessions");
+  return {
+    ...address,
+    tcp: { counts: counts("tcp"), ...tcp },
+    udp: { counts: counts("udp"), ...udp },
+    icmp: { counts: counts("icmp"), ...icmp },
   };
 }

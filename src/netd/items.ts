@@ -46,7 +46,8 @@ export function neighItem(family: 4 | 6, proxy: { readonly address: string; read
 
 export interface RuleFields {
   readonly priority: number;
-  readonly device: string;
+  /** Where it came in; absent: anywhere. */
+  readonly device?: string;
   readonly from?: string;
   readonly to?: string;
   readonly mark?: number;
@@ -62,7 +63,7 @@ export function ruleItem(family: 4 | 6, rule: RuleFields): Item {
     ...["priority", rule.priority],
     ...selector("from", rule.from),
     ...selector("to", rule.to),
-    ...["iif", rule.device],
+    ...(rule.device === undefined ? [] : ["iif", rule.device]),
     ...(rule.mark === undefined ? [] : ["fwmark", rule.mark]),
     ...(rule.dns ? ["ipproto", "tcp", "dport", 53] : []),
     ...["lookup", rule.table],

@@ -19,19 +19,13 @@ export interface IpRuleRow {
   readonly not?: null;
 }
 
-/** A row of `ip -j route show table all`. */
-export interface OwnRouteRow extends IpRouteRow {
-  readonly table?: string;
-  readonly metric?: number;
-}
-
 /** Our own rules, routes and neighbour proxies as the kernel has them now, also those of a predecessor that was killed. */
 export async function readItems(ipv6: boolean): Promise<Item[]> {
   const families = ipv6 ? ([4, 6] as const) : ([4] as const);
   const perFamily = await Promise.all(
     families.map(async (family) => {
       const [routes, proxies, rules] = await Promise.all([
-        ipJson<OwnRouteRow>([`-${family}`, "route", "show", "table", "all", "proto", String(ourProtocol)]),
+        ipJson<IpRouteRow>([`-${family}`, "route", "show", "table", "all", "proto", String(ourProtocol)]),
         ipJson<{ dst: string; dev: string; protocol?: string }>([`-${family}`, "neigh", "show", "proxy"]),
         ipJson<IpRuleRow>([`-${family}`, "rule"]),
       ]);
@@ -47,7 +41,7 @@ export async function readItems(ipv6: boolean): Promise<Item[]> {
   return perFamily.flat();
 }
 
-export function parseRoute(family: 4 | 6, row: OwnRouteRow): Item {
+export function parseRoute(family: 4 | 6, row: IpRouteRow): Item {
   const type = row.type === "blackhole" || row.type === "local" ? row.type : undefined;
   return routeItem(family, {
     to: row.dst,
@@ -70,10 +64,10 @@ export function parseRule(family: 4 | 6, row: IpRuleRow): Item {
   const to = prefix(row.dst, row.dstlen);
   const fields: RuleFields = {
     priority: row.priority,
-    device: row.iif ?? "",
     table: row.table === "main" ? "main" : Number(row.table),
     dns: row.dport !== undefined,
     noDefault: row.suppress_prefixlen !== undefined,
+    ...(row.iif === undefined ? {} : { device: row.iif }),
     ...(from === undefined ? {} : { from }),
     ...(to === undefined ? {} : { to }),
     ...(row.fwmark === undefined ? {} : { mark: Number(row.fwmark) }),

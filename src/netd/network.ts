@@ -85,7 +85,7 @@ export async function setUpNetwork(request: TopologyRequest, workers: number, lo
     return {
       ...{ internalNets, internal, external, automapPorts },
       defaultSources: defaultSources(view, interfaces.external),
-      routeMtus: routeMtus(view, internalNets, mtus),
+      ...routeMtus(view, internalNets, mtus),
     };
   };
 

@@ -1,7 +1,8 @@
-import { cidrContains, parseCidr } from "../addresses.ts";
+import { parseCidr } from "../addresses.ts";
 import { type IpRouteRow, type Route, toRoutes } from "./host-view.ts";
 import { ourProtocol } from "./items.ts";
 import type { IpRuleRow } from "./kernel-state.ts";
+import { cover, rangeOf } from "./prefixes.ts";
 
 /** Fields of a rule that select nothing. */
 const neutral = new Set(["priority", "protocol", "src", "table", "suppress_prefixlen", "not"]);
@@ -18,17 +19,16 @@ export function outboundRoutes(
   let result: Route[] = [];
   for (const rule of rules.filter(holds)) {
     const { table, suppress_prefixlen: suppressed = -1 } = rule;
+    // An earlier table that has any route to the destination has decided.
+    const isDecided = cover(result.map((route) => rangeOf(prefixOf(route))));
     const routes = toRoutes(
       family,
       rows.filter((row) => (row.table ?? "main") === table),
-    ).filter((route) => prefixOf(route).prefixLength > suppressed);
-    // An earlier table that has any route to the destination has decided.
-    const earlier = result.map(prefixOf);
-    const open = (route: Route) => {
-      const { network, prefixLength } = prefixOf(route);
-      return !earlier.some((cidr) => cidr.prefixLength <= prefixLength && cidrContains(cidr, network));
-    };
-    result = [...result, ...(earlier.length === 0 ? routes : routes.filter(open))];
+    ).filter((route) => {
+      const prefix = prefixOf(route);
+      return prefix.prefixLength > suppressed && !isDecided(rangeOf(prefix));
+    });
+    result = [...result, ...routes];
   }
   return result;
 }

@@ -19,8 +19,10 @@ export interface HostFacts {
   readonly external: readonly InterfaceFacts[];
   /** The host's own sources towards the default routes of the external interfaces, in the kernel's order. */
   readonly defaultSources: readonly string[];
-  /** Prefixes that the kernel reaches with another MTU than the interfaces above have, longest first. */
+  /** Prefixes that the kernel reaches with another MTU than the interfaces above have, longest first; no more than an engine takes. */
   readonly routeMtus: readonly RouteMtu[];
+  /** How many more there are. Absent: none. */
+  readonly routeMtusLeftOut?: number;
   /** Ports that automap may use: no socket of the host, not its ephemeral range. Inclusive. Absent: there are none. */
   readonly automapPorts?: readonly [first: number, last: number] | undefined;
   /** Where the descriptors of `dns-sockets` messages arrive (`receiveDescriptors` of src/dataplane/descriptor-passing.ts). */

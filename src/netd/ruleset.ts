@@ -1,7 +1,7 @@
 import { cidrContains, parseCidr } from "../addresses.ts";
 import { type Host, workerTable } from "./host.ts";
 import type { AutomapRoute, NetworkPlan } from "./protocol.ts";
-import { laterFragment, sharedRules } from "./shared-rules.ts";
+import { laterFragment, type PortMatch, sharedRules } from "./shared-rules.ts";
 import { spreadSeed } from "./spread.ts";
 
 export const tableName = "egress46";
@@ -26,7 +26,7 @@ export function ruleset(host: Host, plan: NetworkPlan): string {
       ]),
     ]),
     chain("workers", "prerouting priority mangle", plan.workers > 1 ? spread(host, plan) : []),
-    plan.shared === undefined ? [] : sharedRules(host, plan.shared, byPort),
+    plan.shared === undefined ? [] : sharedRules(host, plan.shared, portMatches),
   ];
   return [
     `add table inet ${tableName}`,
@@ -82,28 +82,30 @@ function automap(host: Host, route: AutomapRoute): string[] {
   const { family } = parseCidr(route.address);
   const ip = family === 4 ? "ip" : "ip6";
   const match = `iifname ${names(host.external)} ${ip} daddr ${route.address}`;
-  return byPort(family, `${route.ports[0]}-${route.ports[1]}`).map(
-    (port) => `${match} ${port} ${ip} daddr set ${route.alias} accept`,
+  // The host itself answers echo requests to its address.
+  return portMatches(family, "echo-reply").map(
+    ({ match: of, port }) =>
+      `${match} ${of} ${port} ${route.ports[0]}-${route.ports[1]} ${ip} daddr set ${route.alias} accept`,
   );
 }
 
 /**
- * What belongs to our ports. ICMP errors are told by the source port (echo: identifier) of the packet that they quote,
- * which is ours; offsets are bits from the ICMP header (RFC 792, RFC 4443 §3) over an inner IPv4 header without options
- * or an IPv6 header.
+ * What has a port of ours; `echo`: types of ICMP queries. ICMP errors are told by the source port (echo: identifier) of
+ * the packet that they quote, which is ours; offsets are bits from the ICMP header (RFC 792, RFC 4443 §3) over an inner
+ * IPv4 header without options or an IPv6 header.
  */
-function byPort(family: 4 | 6, ports: string): string[] {
+function portMatches(family: 4 | 6, echo: string): PortMatch[] {
   const icmp = family === 4 ? "icmp" : "icmpv6";
   const errors =
     family === 4
       ? "icmp type { destination-unreachable, time-exceeded, parameter-problem } @th,64,8 0x45"
       : "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }";
-  const [protocolAt, portAt, echo] = family === 4 ? [136, 224, 1] : [112, 384, 58];
+  const [protocolAt, portAt, echoProtocol] = family === 4 ? [136, 224, 1] : [112, 384, 58];
   return [
-    `meta l4proto { tcp, udp } th dport ${ports}`,
-    `${icmp} type echo-reply ${icmp} id ${ports}`,
-    `${errors} @th,${protocolAt},8 { 6, 17 } @th,${portAt},16 ${ports}`,
-    `${errors} @th,${protocolAt},8 ${echo} @th,${portAt + 32},16 ${ports}`,
+    { match: "meta l4proto { tcp, udp }", port: "th dport" },
+    { match: `${icmp} type ${echo}`, port: `${icmp} id` },
+    { match: `${errors} @th,${protocolAt},8 { 6, 17 }`, port: `@th,${portAt},16` },
+    { match: `${errors} @th,${protocolAt},8 ${echoProtocol}`, port: `@th,${portAt + 32},16` },
   ];
 }
 

@@ -8,46 +8,62 @@ export const returnMark = 46000;
 /** How long later fragments follow the first one. */
 const pieceTimeout = "5s";
 
+/** Packets that have a port of ours, and the nft expression of that port. */
+export interface PortMatch {
+  readonly match: string;
+  readonly port: string;
+}
+
 /**
  * Return traffic to addresses that workers share is marked by destination port, echo identifier, or the source port in
- * the packet that an ICMP error quotes. A fragment that comes before the first one, which has the ports, goes to worker
- * 0. Sets and chains of the nft table, as lines.
+ * the packet that an ICMP error quotes; one look-up tells the worker, however many there are. A fragment that comes
+ * before the first one, which has the ports, goes to worker 0. Sets and chains of the nft table, as lines.
  */
 export function sharedRules(
   host: Host,
   { addresses, slices }: SharedPorts,
-  byPort: (family: 4 | 6, ports: string) => readonly string[],
+  portMatches: (family: 4 | 6, echo: string) => readonly PortMatch[],
 ): string[] {
   const families = ([4, 6] as const).filter((family) =>
     addresses.some((each) => parseCidr(each).family === family),
   );
   const others = slices.filter(({ worker }) => worker > 0);
-  const each = (rules: (family: 4 | 6, worker: number, ports: string) => readonly string[]) =>
-    others.flatMap(({ worker, ports }) =>
-      families.flatMap((family) => rules(family, worker, `${ports[0]}-${ports[1]}`)),
-    );
-  const rules = [
-    ...each((family, worker) => [
-      `${laterFragment[family]} ${key[family]} @${pieces(family, worker)} meta mark set ${returnMark + worker}`,
-    ]),
-    ...families.map((family) => `${laterFragment[family]} return`),
-    ...each((family, worker, ports) =>
-      byPort(family, ports).map((match) => `${match} meta mark set ${returnMark + worker}`),
-    ),
-    ...each((family, worker) => [
-      `${fragment[family]} meta mark ${returnMark + worker} update @${pieces(family, worker)} { ${key[family]} }`,
-    ]),
-  ];
+  const each = (rules: (family: 4 | 6, worker: number) => string) =>
+    families.flatMap((family) => others.map(({ worker }) => rules(family, worker)));
+  const marks = others.map(({ worker, ports }) => `${ports[0]}-${ports[1]} : ${returnMark + worker}`);
+  const byPort = families
+    .flatMap((family) => portMatches(family, "{ echo-reply, echo-request }"))
+    .map(({ match, port }) => `${match} meta mark set ${port} map { ${marks.join(", ")} }`);
   return [
-    ...each((family, worker) => [pieceSet(family, worker)]),
-    "  chain shared-ports {",
-    ...[...new Set(rules)].map((rule) => `    ${rule}`),
-    "  }",
-    "  chain shared {",
-    "    type filter hook prerouting priority mangle + 1; policy accept;",
-    ...families.flatMap((family) => entrances(host, family, addresses)).map((rule) => `    ${rule}`),
-    "  }",
+    ...each(pieceSet),
+    ...chain(
+      "shared-later",
+      each(
+        (family, worker) =>
+          `${laterFragment[family]} ${key[family]} @${pieces(family, worker)} meta mark set ${returnMark + worker}`,
+      ),
+    ),
+    ...chain(
+      "shared-first",
+      each(
+        (family, worker) =>
+          `${fragment[family]} meta mark ${returnMark + worker} update @${pieces(family, worker)} { ${key[family]} }`,
+      ),
+    ),
+    ...chain("shared-ports", [
+      ...families.map((family) => `${laterFragment[family]} goto shared-later`),
+      ...new Set(byPort),
+      ...families.map((family) => `${fragment[family]} goto shared-first`),
+    ]),
+    ...chain("shared", [
+      "type filter hook prerouting priority mangle + 1; policy accept;",
+      ...families.flatMap((family) => entrances(host, family, addresses)),
+    ]),
   ];
+}
+
+function chain(name: string, lines: readonly string[]): string[] {
+  return [`  chain ${name} {`, ...lines.map((line) => `    ${line}`), "  }"];
 }
 
 const fragment = { 4: "ip frag-off & 0x3fff != 0", 6: "exthdr frag exists" };

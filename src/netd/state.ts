@@ -29,7 +29,7 @@ export function desiredState(host: Host, plan: NetworkPlan): NetState {
     ...[...returnRoutes(host, plan), ...neighbourProxies(host, plan)].filter(
       (item) => item.family === family,
     ),
-    ...sharedReturns(host, plan, family),
+    ...sharedReturns(plan, family),
     ...host.internal.flatMap((device) => rules(host, plan, family, device)),
   ]);
   return { nft: ruleset(host, plan), sysctls: desiredSysctls(host, plan), items };
@@ -61,13 +61,14 @@ function returnRoutes(host: Host, plan: NetworkPlan): Item[] {
   );
 }
 
-/** To an address that workers share: by the mark that its port got (shared-rules.ts), else by the address's own route. */
-function sharedReturns(host: Host, plan: NetworkPlan, family: 4 | 6): Item[] {
+/**
+ * To an address that workers share: by the mark that its port got (shared-rules.ts, which knows by what interface it
+ * came), else by the address's own route.
+ */
+function sharedReturns(plan: NetworkPlan, family: 4 | 6): Item[] {
   const marked = plan.shared?.slices.filter(({ worker }) => worker > 0) ?? [];
-  return [...host.external, ...host.tuns].flatMap((device) =>
-    marked.map(({ worker }) =>
-      ruleItem(family, { priority: 4599, device, mark: returnMark + worker, table: workerTable + worker }),
-    ),
+  return marked.map(({ worker }) =>
+    ruleItem(family, { priority: 4599, mark: returnMark + worker, table: workerTable + worker }),
   );
 }
 

@@ -1,4 +1,4 @@
-import { cidrContains, formatCidr, parseCidr } from "../addresses.ts";
+import { canonicalCidrs, cidrContains, formatCidr, parseCidr } from "../addresses.ts";
 import { Eg46Error } from "../errors.ts";
 import type { HostView, Link, Route } from "./host-view.ts";
 import type { InterfaceFacts } from "./protocol.ts";
@@ -57,7 +57,7 @@ export function chooseInterfaces(view: HostView, request: TopologyRequest): Inte
 
 /** Prefixes that Pods' sources must belong to: as given, or everything that is on or behind the internal interfaces. */
 export function internalNetworks(view: HostView, interfaces: Interfaces, given: readonly string[]): string[] {
-  if (given.length > 0) return unique(given.map((net) => formatCidr(parseCidr(net))));
+  if (given.length > 0) return canonicalCidrs(given);
   const connected = view.links
     .filter((link) => interfaces.internal.includes(link.name))
     .flatMap((link) => link.addresses.map((address) => formatCidr(parseCidr(address))));

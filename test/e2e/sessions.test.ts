@@ -75,6 +75,8 @@ test("options of sessions, `sessions`, `status --pool`", tools, async (t) => {
   assert.equal(used?.udp.inUse, new Set(sessions.map(({ podPort }) => podPort)).size);
   const metrics = await lab.topology.gateway.run(["curl", "-sS", "http://127.0.0.1:9046/metrics"]);
   assert.ok(
-    metrics.includes(`egress46_snat_in_use{address="${used?.address}",protocol="udp"} ${used?.udp.inUse}\n`),
+    metrics.includes(
+      `egress46_snat_in_use{address="${used?.address}",protocol="udp",counts="ports"} ${used?.udp.inUse}\n`,
+    ),
   );
 });

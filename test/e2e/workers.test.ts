@@ -1,6 +1,7 @@
 /** Two workers: a TUN, an engine and a list of the pool each. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { SessionsBody } from "../../src/admin/api.ts";
 import { needs } from "../support/exec.ts";
 import { automapResource, gatewayLab } from "../support/gateway-lab.ts";
 import { startProbe } from "../support/icmp-probe.ts";
@@ -87,6 +88,40 @@ test("one shared address: Pods of both workers have it, each worker its ports", 
   assert.deepEqual([...workers].sort(), [0, 1], "both workers have Pods");
   assert.deepEqual(await lab.drops(), {});
 });
+
+test(
+  "one shared address, --eif icmp: a ping from outside finds the Pod of its identifier",
+  tools,
+  async (t) => {
+    const lab = await gatewayLab(t, {
+      ...{ pods: 4, podIpv6: true, resources: { "all.yaml": shared } },
+      args: ["--workers", "2", "--eif", "icmp"],
+    });
+    for (const pod of lab.topology.pods)
+      for (const address of [web.v4only, web.v6only])
+        assert.equal((await pod.execute(["ping", "-c", "1", "-W", "2", address])).code, 0);
+    const { sessions } = JSON.parse(await lab.command("sessions", "-o", "json")) as SessionsBody;
+    const toOwnFamily = sessions.filter(({ pod, snat }) => pod.includes(":") === snat.includes(":"));
+    assert.equal(
+      new Set(toOwnFamily.map(({ worker, snat }) => `${worker} ${snat}`)).size,
+      4,
+      "all four parts",
+    );
+    for (const { snat, snatPort, pod } of toOwnFamily) {
+      const ping = await lab.topology.internet.execute([
+        "ping",
+        "-e",
+        `${snatPort}`,
+        "-c",
+        "1",
+        "-W",
+        "2",
+        snat,
+      ]);
+      assert.equal(ping.code, 0, `${snat} identifier ${snatPort} of ${pod}: ${ping.stdout}`);
+    }
+  },
+);
 
 test("automap: each worker has its slice of the ports", tools, async (t) => {
   const lab = await gatewayLab(t, {

@@ -72,6 +72,7 @@ test(`the stream of changes leads to the table, seed ${seed}`, async () => {
       session.generation,
       session.protocol,
       session.snatPort,
+      session.state,
     ];
     assert.deepEqual(
       [...model.values()].sort((a, b) => a.place - b.place).map(essence),

@@ -74,7 +74,7 @@ ttl-expired        2 The packet's hop limit ran out here
   { command: "egress46", args: ["status", "--admin", "ADMIN"], status: 0, stdout: /^gateway {5}egress46 \d[\s\S]*\nhealth {6}ok\negress {6}a\/egress\n[\s\S]*\nDNS46 pool {2}5 of 254/ },
   {
     command: "egress46", args: ["status", "--pool", "--admin", "ADMIN"], status: 0,
-    stdout: /\n\nSNAT address {2}ports TCP sessions +UDP ports +ICMP ids +allocated +exhausted\n[- ]+\n2001:db8:5::9 64512 +3 +32256 \(50 %\) +0 \(0 %\) +40037 +3\n$/,
+    stdout: /\n\nSNAT address {2}ports +TCP +UDP +ICMP +allocated +exhausted\n[- ]+\n2001:db8:5::9 64512 +3 sessions +32256 ports \(50 %\) +0 ids \(0 %\) +40037 +3\n$/,
   },
   { command: "egress46", args: ["status", "--pool", "-o", "json", "--admin", "ADMIN"], status: 0, stdout: /"snatPool": \[\n {4}\{\n {6}"address": "2001:db8:5::9"/ },
   {
@@ -100,7 +100,7 @@ ended    tcp  10.1.2.3:4000 to 10.244.50.7:80 as [2001:db8:5::9]:23456 to [2001:
 `,
   },
   { command: "egress46", args: ["sessions", "watch", "--limit", "1", "--admin", "ADMIN"], status: 0, stdout: /^created .* init\n$/, stderr: "" },
-  { command: "egress46", args: ["sessions", "watch", "--limit", "2", "-o", "json", "--admin", "ADMIN"], status: 0, stdout: /^\{"change":"present",.*\}\n\{"change":"created",.*\}\n$/ },
+  { command: "egress46", args: ["sessions", "watch", "--limit", "1", "-o", "json", "--admin", "ADMIN"], status: 0, stdout: /^\{"change":"present",.*\}\n\{"change":"created",.*\}\n$/ },
   { command: "egress46", args: ["status", "-o", "json", "--admin", "ADMIN"], status: 0, stdout: /"state": "active"/ },
 ];
 

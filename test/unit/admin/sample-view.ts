@@ -50,9 +50,9 @@ export function sampleView(replaced: Partial<GatewayView> = {}): GatewayView {
       {
         address: "2001:db8:5::9",
         ports: 64_512,
-        tcp: { inUse: 3, allocated: 30, exhausted: 0 },
-        udp: { inUse: 32_256, allocated: 40_000, exhausted: 2 },
-        icmp: { inUse: 0, allocated: 7, exhausted: 1 },
+        tcp: { counts: "sessions", inUse: 3, allocated: 30, exhausted: 0 },
+        udp: { counts: "ports", inUse: 32_256, allocated: 40_000, exhausted: 2 },
+        icmp: { counts: "ports", inUse: 0, allocated: 7, exhausted: 1 },
       },
     ],
     dns: () => ({

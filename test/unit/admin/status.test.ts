@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatDrops, sortDrops } from "../../../src/cli/drops.ts";
-import { formatPool, formatStatus, formatUptime } from "../../../src/cli/status.ts";
+import { formatDuration } from "../../../src/cli/duration.ts";
+import { formatSessions } from "../../../src/cli/sessions.ts";
+import { formatPool, formatStatus } from "../../../src/cli/status.ts";
 import { sampleView } from "./sample-view.ts";
 
 const uptimes = [
@@ -14,7 +16,7 @@ const uptimes = [
 ] as const;
 
 for (const [seconds, wanted] of uptimes)
-  test(`uptime: ${seconds} s → ${wanted}`, () => assert.equal(formatUptime(seconds), wanted));
+  test(`uptime: ${seconds} s → ${wanted}`, () => assert.equal(formatDuration(seconds), wanted));
 
 const base = {
   version: "1.2.3",
@@ -71,6 +73,22 @@ mappings    0 known, 0 malformed
 sessions    4, room for 1000
 DNS         12 questions, 6 answers with an A record made from AAAA`,
   );
+});
+
+test("sessions text: none, and none of a Pod", () => {
+  assert.equal(formatSessions([]), "No session exists.");
+  assert.equal(formatSessions([], "10.1.2.3"), "10.1.2.3 has no session.");
+});
+
+test("pool text: a percentage where ports are counted, none where sessions are", () => {
+  const use = { inUse: 500, allocated: 600, exhausted: 0 };
+  const text = formatPool([
+    {
+      ...{ address: "192.0.2.9", ports: 1000, tcp: { counts: "ports", ...use } },
+      ...{ udp: { counts: "sessions", ...use }, icmp: { counts: "ports", ...use } },
+    },
+  ]);
+  assert.match(text, /192\.0\.2\.9 +1000 +500 ports \(50 %\) +500 sessions +500 ids \(50 %\) +1800 +0$/);
 });
 
 test("pool text: none", () => assert.equal(formatPool([]), "No SNAT address is in use."));

@@ -1,7 +1,10 @@
 /** `egress46 blocks`, the options of `run` that it shares, and what the gateway says about blocks that don't fit. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { describe, test } from "node:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { behaviourOf } from "../../../src/cli/behaviour-options.ts";
 import type { EgressConfig, Snat } from "../../../src/config/resolve.ts";
@@ -26,6 +29,23 @@ function run(args: readonly string[]): Promise<{ status: number; stdout: string;
   });
 }
 
+const folder = mkdtempSync(join(tmpdir(), "blocks-unit-"));
+after(() => rmSync(folder, { recursive: true }));
+/** 64 workers have 1008 ports of the address each. */
+const roomless = join(folder, "shared.yaml");
+writeFileSync(
+  roomless,
+  `apiVersion: k8s.f5net.com/v1
+kind: F5SPKSnatpool
+metadata: { name: pool, namespace: spk-ingress }
+spec: { name: shared, addressList: [["192.0.2.9"]], sharedSnatAddressEnabled: true }
+---
+apiVersion: k8s.f5net.com/v1
+kind: F5SPKEgress
+metadata: { name: egress, namespace: spk-ingress }
+spec: { egressSnatpool: shared }
+`,
+);
 const pool = ["blocks", "-f", "examples/dns46-snatpool.yaml"];
 const right = [...pool, "--internal-net", "10.1.0.0/24", "--port-block", "256"];
 const [one, two] = ["2001::10:244:100:250", "2001::10:244:100:251"];
@@ -41,7 +61,13 @@ const runs: readonly { args: readonly string[]; status: number; stdout?: string 
   { args: [...right, `[${one}]:80`], status: 1, stdout: /is no Pod's: / },
   { args: [...right, "nonsense"], status: 2, stderr: /EG46_USAGE: 'nonsense' is neither a Pod's address nor ADDRESS:PORT/ },
   { args: ["blocks", "-f", "examples/automap.yaml", "--internal-net", "10.1.0.0/24", "--port-block", "64"], status: 2, stderr: /only blocks of a SNAT pool can be computed/ },
-  { args: ["run", "-f", "x", "--port-block", "100"], status: 2, stderr: /must be a power of two from 64 to 32768/ },
+  { args: [...right, "--internal-net", "10.1.0.0/16"], status: 2, stderr: /EG46_USAGE: --internal-net 10\.1\.0\.0\/24 lies in 10\.1\.0\.0\/16: with --port-block/ },
+  { args: ["run", "-f", "x", "--port-block", "64", "--internal-net", "fd00::/8", "10.0.0.0/8", "fd00:1::/32"], status: 2, stderr: /EG46_USAGE: --internal-net fd00:1::\/32 lies in fd00::\/8: / },
+  { args: [...pool, "--internal-net", "10.1.0.0/24", "--internal-net", "10.1.0.77/24", "--internal-net", "10.2.0.0/24", "--port-block", "64", "10.2.0.0"], status: 0, stdout: /10\.2\.0\.0 .* 17408-17471/ },
+  { args: [...pool, "--internal-net", "10.1.0.0/24", "--port-block", "0"], status: 2, stderr: /--port-block 0: Pods shared all ports/ },
+  { args: ["blocks", "-f", roomless, "--internal-net", "10.1.0.0/24", "--port-block", "2048", "--workers", "64"], status: 1, stdout: /^no SNAT address has room for a block of 2048 ports\n$/ },
+  { args: ["run", "-f", "x", "--eif", "none", "--port-block", "0", "--internal-net", "nonsense"], status: 2, stderr: /EG46_USAGE: --internal-net: 'nonsense' is not/ },
+  { args: ["run", "-f", "x", "--port-block", "100"], status: 2, stderr: /must be a power of two from 64 to 32768, or 0/ },
   { args: ["run", "-f", "x", "--eim", "sctp"], status: 2, stderr: /must be a list such as udp,tcp/ },
   { args: ["run", "-f", "x", "--eif", "udp,tcp"], status: 2, stderr: /EG46_USAGE: --eif tcp: its outer port belongs to one remote end/ },
 ];

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { EgressConfig, Snat } from "../../../src/config/resolve.ts";
+import { defaultBehaviour } from "../../../src/engine/behaviour.ts";
 import { desire } from "../../../src/gateway/desired.ts";
 import type { HostFacts } from "../../../src/netd/protocol.ts";
 
@@ -143,15 +144,43 @@ test("shared addresses: routed to the first worker, by port to the others; nothi
   assert.equal(desire(egress(sharedPool(["192.0.2.9"])), facts, 1).plan.shared, undefined);
 });
 
+for (const [name, snat, workers, expected] of [
+  ["as many lists as workers", pool(["192.0.2.9"], ["192.0.2.10"]), 2, undefined],
+  ["more lists than workers", pool(["192.0.2.9"], ["192.0.2.10"]), 1, undefined],
+  ["shared addresses", sharedPool(["192.0.2.9"]), 4, undefined],
+  ["automap", automap, 4, undefined],
+  [
+    "one list",
+    pool(["192.0.2.9"]),
+    4,
+    "--workers 4: SNAT pool pool has 1 list, so 3 of the workers have nothing to do: give it 4 lists, or set sharedSnatAddressEnabled",
+  ],
+] as const)
+  test(`idle workers are said: ${name}`, () => {
+    const { warnings } = desire(egress(snat), facts, workers);
+    assert.deepEqual(warnings, expected === undefined ? [] : [expected]);
+  });
+
+for (const [maxMappings, said] of [
+  [256, false],
+  [255, true],
+] as const)
+  test(`room for ${maxMappings} mappings and a subnet of 256: ${said ? "said" : "enough"}`, () => {
+    const dns = { subnet: "10.50.0.0/24", upstreams: [], maxTtl: 120, reservedStatic: 0, rateLimit: 0 };
+    const config = egress(pool(["2001:db8::a"]), { dns });
+    const { warnings } = desire(config, facts, 1, defaultBehaviour, maxMappings);
+    assert.equal(warnings.length, said ? 1 : 0);
+    if (said) assert.match(warnings[0]!, /^--max-mappings 255: .* 10\.50\.0\.0\/24 has 256 addresses: /);
+  });
+
 test("MTUs of routes: to every worker, whether or not something is in force; too many are said", () => {
-  const routeMtus = Array.from({ length: 258 }, (_, index) => ({ to: `2001:db8:${index}::/48`, mtu: 1400 }));
+  const routeMtus = Array.from({ length: 256 }, (_, index) => ({ to: `2001:db8:${index}::/48`, mtu: 1400 }));
   for (const of of [undefined, egress(pool(["2001:db8::a"]))]) {
-    const { settings, warnings } = desire(of, { ...facts, routeMtus: routeMtus.slice(0, 256) }, 2);
-    for (const each of settings) assert.deepEqual(each.routeMtus, routeMtus.slice(0, 256));
+    const { settings, warnings } = desire(of, { ...facts, routeMtus, routeMtusLeftOut: 0 }, 1);
+    for (const each of settings) assert.deepEqual(each.routeMtus, routeMtus);
     assert.deepEqual(warnings, []);
   }
-  const { settings, warnings } = desire(egress(pool(["2001:db8::a"])), { ...facts, routeMtus }, 1);
-  assert.equal(settings[0]?.routeMtus?.length, 256);
+  const { warnings } = desire(egress(pool(["2001:db8::a"])), { ...facts, routeMtus, routeMtusLeftOut: 2 }, 1);
   assert.match(warnings.join(), /258 routes have an MTU of their own, and 256 .* the 2 with the shortest/);
 });
 

@@ -13,6 +13,7 @@ const links = [
   ["tiny", 600],
 ].map(([name, mtu]) => ({ name: name as string, mtu: mtu as number, up: true, addresses: [] }));
 const internalNets = ["10.244.0.0/16", "fd00::/48"];
+const mtus = { inner: 9000, outer: 1500 };
 const to = (prefix: string, device: string, more: Partial<Route> = {}): Route => ({
   ...{ family: prefix.includes(":") ? 6 : 4, to: prefix, device },
   ...more,
@@ -69,12 +70,57 @@ describe("routes with an MTU of their own", () => {
   ];
   for (const [name, outbound, expected] of cases)
     test(name, () => {
-      const found = routeMtus({ links, outbound }, internalNets, { inner: 9000, outer: 1500 });
+      const { routeMtus: found } = routeMtus({ links, outbound }, internalNets, mtus);
       assert.deepEqual(
         found.map((each) => `${each.to} ${each.mtu}`),
         expected,
       );
     });
+});
+
+describe("more routes than an engine takes", () => {
+  const many = (count: number, device: string) =>
+    Array.from({ length: count }, (_, i) => to(`10.${i >> 8}.${i & 255}.0/24`, device));
+  const text = (found: ReturnType<typeof routeMtus>) =>
+    found.routeMtus.map((each) => `${each.to} ${each.mtu}`);
+  test("the longest are heeded, and default routes; how many aren't is told", () => {
+    const defaults = [to("default", "external", { mtu: 1400 }), to("::/0", "external", { mtu: 1300 })];
+    const outbound = [
+      ...[to("192.0.2.9", "tunnel"), to("2001:db8::/32", "tunnel"), ...many(300, "jumbo"), ...defaults],
+    ];
+    const found = routeMtus({ links, outbound }, internalNets, mtus);
+    const expected = [
+      ...["2001:db8::/32 1420", "192.0.2.9/32 1420"],
+      ...many(252, "jumbo").map((each) => `${each.to} 9000`),
+      ...["0.0.0.0/0 1400", "::/0 1300"],
+    ];
+    assert.deepEqual(text(found).toSorted(), expected.toSorted());
+    assert.deepEqual(text(found).slice(-2).toSorted(), expected.slice(-2));
+    assert.equal(found.routeMtusLeftOut, 48);
+  });
+  test("just as many: none is left out", () => {
+    const found = routeMtus({ links, outbound: many(256, "tunnel") }, internalNets, mtus);
+    assert.deepEqual([found.routeMtus.length, found.routeMtusLeftOut], [256, 0]);
+  });
+  test("20,000 routes and 2,000 internal networks take no longer than their number", () => {
+    const count = 20_000;
+    const rows = Array.from(
+      { length: count },
+      (_, i): IpRouteRow => ({
+        ...{ dst: `10.${i >> 8}.${i & 255}.0/24`, dev: "tunnel" },
+        ...(i % 2 === 0 && { table: "100" }),
+      }),
+    );
+    const rules = ["100", "main"].map((table): IpRuleRow => ({ priority: 1, src: "all", table }));
+    const nets = Array.from({ length: 2000 }, (_, i) => `172.16.${i >> 8}.${i & 255}/32`);
+    const start = performance.now();
+    const outbound = outboundRoutes(4, rules, rows);
+    const found = routeMtus({ links, outbound }, nets, mtus);
+    // By comparing each with each it would be minutes.
+    assert.ok(performance.now() - start < 10_000, `${performance.now() - start} ms`);
+    assert.equal(outbound.length, count);
+    assert.deepEqual([found.routeMtus.length, found.routeMtusLeftOut], [256, count - 256]);
+  });
 });
 
 describe("which routes lead out", () => {

@@ -85,20 +85,39 @@ describe("nft ruleset", () => {
       { worker: 1, ports: [33280, 65535] },
     ],
   } as const;
-  test("shared addresses: later fragments by the first one, the rest by port; the first worker needs no mark", () => {
-    const rules = /chain shared-ports \{\n([\s\S]*?) {2}\}/
-      .exec(ruleset(host, { ...plan, workers: 2, shared }))![1]!
+  /** The lines of a chain that has no hook. */
+  const lines = (name: string, of: NetworkPlan) =>
+    new RegExp(`chain ${name} \\{\\n([\\s\\S]*?) {2}\\}\\n`)
+      .exec(ruleset(host, of))![1]!
       .trim()
       .split(/\n\s*/);
-    assert.deepEqual(rules.slice(0, 5), [
+  test("shared addresses: later fragments by the first one, the rest by port; the first worker needs no mark", () => {
+    const of = { ...plan, workers: 2, shared };
+    assert.deepEqual(lines("shared-later", of), [
       "ip frag-off & 0x1fff != 0 ip saddr . ip daddr . ip id . ip protocol @pieces4-1 meta mark set 46001",
       "frag frag-off != 0 ip6 saddr . ip6 daddr . frag id @pieces6-1 meta mark set 46001",
-      "ip frag-off & 0x1fff != 0 return",
-      "frag frag-off != 0 return",
-      "meta l4proto { tcp, udp } th dport 33280-65535 meta mark set 46001",
     ]);
-    assert.equal(rules.length, 13, "echo replies and two kinds of errors of each family, first fragments");
+    const rules = lines("shared-ports", of);
+    assert.deepEqual(rules.slice(0, 4), [
+      "ip frag-off & 0x1fff != 0 goto shared-later",
+      "frag frag-off != 0 goto shared-later",
+      "meta l4proto { tcp, udp } meta mark set th dport map { 33280-65535 : 46001 }",
+      "icmp type { echo-reply, echo-request } meta mark set icmp id map { 33280-65535 : 46001 }",
+    ]);
+    assert.deepEqual(rules.slice(-2), [
+      "ip frag-off & 0x3fff != 0 goto shared-first",
+      "exthdr frag exists goto shared-first",
+    ]);
+    assert.equal(rules.length, 11, "echoes and two kinds of errors of each family");
     for (const rule of rules) assert.doesNotMatch(rule, /1024|46000/);
+  });
+  test("shared addresses: as many rules a packet with 64 workers as with 2", () => {
+    const slices = Array.from({ length: 64 }, (_, worker) => {
+      const first = 1024 + worker * 1008;
+      return { worker, ports: [first, first + 1007] as const };
+    });
+    const of = { ...plan, workers: 64, shared: { ...shared, slices } };
+    assert.equal(lines("shared-ports", of).length, 11);
   });
   test("shared addresses: what comes from outside and out of a TUN", () =>
     assert.deepEqual(chain("shared", host, { ...plan, workers: 2, shared }), [

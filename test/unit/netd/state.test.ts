@@ -58,7 +58,7 @@ describe("rules", () => {
       ],
     ],
     [
-      "shared SNAT addresses: return traffic by mark to all workers but the first, also from a worker to another",
+      "shared SNAT addresses: return traffic by mark to all workers but the first, one rule each",
       {
         shared: {
           addresses: ["192.0.2.7"],
@@ -68,13 +68,7 @@ describe("rules", () => {
           ],
         },
       },
-      [
-        "priority 4599 iif ex0 fwmark 46001 lookup 4601",
-        "priority 4599 iif eg46-0 fwmark 46001 lookup 4601",
-        "priority 4599 iif eg46-1 fwmark 46001 lookup 4601",
-        toInner,
-        rest,
-      ],
+      ["priority 4599 fwmark 46001 lookup 4601", toInner, rest],
     ],
     [
       "one interface: by source prefix",
