@@ -67,17 +67,18 @@ for (const { name, flow, to, header, headerBefore, packet } of ways)
       only(engine, udp(1500, outer));
     });
 
-    test("without DF", { skip: headerBefore === 40 && "IPv6 has none" }, async () => {
-      const { lab: engine, outer } = await lab("udp");
-      engine.configure({ routeMtus: [{ to, mtu: routeMtu }] });
-      engine.limit("lowestMtu6", 9000);
-      const { outputs, drops } = engine.push([udp(1500, outer, { dontFragment: false })]);
-      assert.deepEqual(drops, {});
-      const sizes = outputs.map((output) => readPiece(output).size);
-      if (header === 20) assert.deepEqual(sizes, [1500], "the kernel fragments");
-      // 1352 is the largest multiple of eight behind 48 bytes of headers.
-      else assert.deepEqual(sizes, [routeMtu, 1500 - 40 - 1352 + 48]);
-    });
+    if (headerBefore === 20)
+      test("without DF (IPv6 has none)", async () => {
+        const { lab: engine, outer } = await lab("udp");
+        engine.configure({ routeMtus: [{ to, mtu: routeMtu }] });
+        engine.limit("lowestMtu6", 9000);
+        const { outputs, drops } = engine.push([udp(1500, outer, { dontFragment: false })]);
+        assert.deepEqual(drops, {});
+        const sizes = outputs.map((output) => readPiece(output).size);
+        if (header === 20) assert.deepEqual(sizes, [1500], "the kernel fragments");
+        // 1352 is the largest multiple of eight behind 48 bytes of headers.
+        else assert.deepEqual(sizes, [routeMtu, 1500 - 40 - 1352 + 48]);
+      });
 
     test("TCP super-packet: segments fit", async () => {
       const { lab: engine, outer } = await lab("tcp");
