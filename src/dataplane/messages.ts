@@ -20,6 +20,8 @@ export type FromWorker =
   | { readonly type: "dns"; readonly context: Uint8Array; readonly question: Uint8Array };
 
 export interface WorkerStart {
+  /** Which worker it is, from 0. */
+  readonly index: number;
   readonly tun: number;
   /** Becomes readable when a message waits. */
   readonly wake: number;

@@ -47,6 +47,17 @@ export const poll = bind<[address: number, count: number, timeoutMs: number]>("p
   "ulong",
   "int",
 ]);
+/** (thread id, 0 = the calling one; bytes of the set; its address): a bit a processor, least significant first. */
+export const sched_getaffinity = bind<[thread: number, length: number, set: number]>(
+  "sched_getaffinity",
+  "int",
+  ["int", "size_t", "uintptr_t"],
+);
+export const sched_setaffinity = bind<[thread: number, length: number, set: number]>(
+  "sched_setaffinity",
+  "int",
+  ["int", "size_t", "uintptr_t"],
+);
 export const eventfd = bind<[initial: number, flags: number]>("eventfd", "int", ["uint", "int"]);
 export const socket = bind<[domain: number, type: number, protocol: number]>("socket", "int", [
   "int",

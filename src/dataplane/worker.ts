@@ -2,12 +2,14 @@
 import { receiveMessageOnPort, workerData } from "node:worker_threads";
 import { createEngine, wireOrder } from "../engine/engine.ts";
 import { applyLimits } from "../engine/options.ts";
+import { stayOnProcessor } from "./affinity.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
 import { createPump } from "./pump.ts";
 import { tunDevice } from "./tun-device.ts";
 import { createTurn, now } from "./turn.ts";
 
-const { tun, wake, signal, port, options } = workerData as WorkerStart;
+const { index, tun, wake, signal, port, options } = workerData as WorkerStart;
+stayOnProcessor(index);
 const engine = await createEngine(options.sizes);
 applyLimits({ buffer: engine.bytes.buffer, layout: engine.layout }, options.limits);
 const { exports, bytes } = engine;

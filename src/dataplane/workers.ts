@@ -48,7 +48,7 @@ export async function startWorkers(
   options: EngineOptions,
   events: WorkerEvents,
 ): Promise<Workers> {
-  const workers = await Promise.all(tuns.map((tun) => startWorker(tun, options, events)));
+  const workers = await Promise.all(tuns.map((tun, index) => startWorker(index, tun, options, events)));
   const memories = workers.map(({ memory }) => memory);
   const everywhere = async (message: (id: number) => ToWorker) => {
     await Promise.all(workers.map((worker) => worker.request(message)));
@@ -75,13 +75,18 @@ export async function startWorkers(
   };
 }
 
-async function startWorker(tun: number, options: EngineOptions, events: WorkerEvents): Promise<Running> {
+async function startWorker(
+  index: number,
+  tun: number,
+  options: EngineOptions,
+  events: WorkerEvents,
+): Promise<Running> {
   const wake = checked("eventfd", eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   const one = new Uint8Array(new BigUint64Array([1n]).buffer);
   const oneAddress = addressOf(one);
   const signal = new Int32Array(new SharedArrayBuffer(8));
   const { port1, port2 } = new MessageChannel();
-  const start: WorkerStart = { tun, wake, signal, port: port2, options };
+  const start: WorkerStart = { index, tun, wake, signal, port: port2, options };
   const thread = new Worker(new URL("./worker.js", import.meta.url), {
     workerData: start,
     transferList: [port2],
