@@ -23,18 +23,16 @@ import { Verdict } from "../core/verdict";
 import { IPV4_DONT_FRAGMENT_BE, IPV4_HEADER, Ipv4 } from "../core/wire/ipv4";
 import { IPV6_HEADER, Ipv6 } from "../core/wire/ipv6";
 import { TCP_FIN, TCP_HEADER, TCP_RST, TCP_SYN, Tcp } from "../core/wire/tcp";
-import { UDP_HEADER, Udp } from "../core/wire/udp";
-import { VNET_CHECKSUM_VALID, VNET_HEADER, VNET_NEEDS_CHECKSUM, Vnet } from "../core/wire/vnet";
+import { DNS_PORT_BE, UDP_HEADER, Udp } from "../core/wire/udp";
+import { VNET_HEADER, VNET_NEEDS_CHECKSUM, Vnet } from "../core/wire/vnet";
 import { NO_MARKS, begin, isRun, marksOf, merge, runMarks } from "./coalesce";
 import { cutAbove } from "./fragmentation";
 import { Descriptor, append, isTransmitFull } from "./slots";
 
-/** Port 53 in wire order. */
-const DNS_PORT_BE: u32 = 0x3500;
 /** At most one hop is ours and one the kernel's behind us: from here on nothing expires. */
 const SAFE_HOP_LIMIT: u32 = 3;
 
-/** Whether any packet of this batch can take it: there are sessions, and none is dead already. */
+/** Whether packets of this batch may take it: the engine keeps sessions, and none of them is dead already. */
 export function isFastPathOpen(): bool {
   return stateless.enabled == 0 && areAllCurrent();
 }

@@ -43,7 +43,7 @@ import { FRAGMENT_HEADER } from "../core/wire/fragment";
 import { IPV4_HEADER, Ipv4 } from "../core/wire/ipv4";
 import { IPV6_HEADER } from "../core/wire/ipv6";
 import { TCP_HEADER } from "../core/wire/tcp";
-import { UDP_HEADER, Udp } from "../core/wire/udp";
+import { DNS_PORT_BE, UDP_HEADER, Udp } from "../core/wire/udp";
 import { VNET_HEADER } from "../core/wire/vnet";
 import { NO_MARKS, begin, mayMerge, merge, packetMarks } from "./coalesce";
 import { isFastPathOpen, takeFastPath } from "./fast-path";
@@ -59,8 +59,6 @@ import { releasedIp, releasedLength, releasedSlot, nowKnown, release, wait } fro
 import { translateStateless } from "./stateless";
 import { writeContext } from "./udp-reply";
 
-/** Port 53 in wire order. */
-const DNS_PORT_BE: u32 = 0x3500;
 
 let now: u32 = 0;
 /** Place of the packet in the receive ring, or -1: it waited and comes from a slot of its own. */

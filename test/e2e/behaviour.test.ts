@@ -7,29 +7,11 @@ import { planBlocks } from "../../src/engine/port-blocks.ts";
 import { type AssignedBlock, blocksOfPod, podOfPort } from "../../src/gateway/assigned-blocks.ts";
 import { poolEntry } from "../support/engine.ts";
 import { needs } from "../support/exec.ts";
-import { automapResource, gatewayLab } from "../support/gateway-lab.ts";
+import { automapResource, gatewayLab, twoListResource } from "../support/gateway-lab.ts";
 import { labAddresses } from "../support/topology.ts";
 
 const tools = needs("root", "tun", "ip", "nft", "curl");
 const { snatPool, web } = labAddresses;
-
-const twoLists = `
-apiVersion: k8s.f5net.com/v1
-kind: F5SPKSnatpool
-metadata: { name: pool, namespace: spk-ingress }
-spec:
-  name: egress_snatpool
-  addressList:
-    - ["${snatPool.ipv6[0]}", "${snatPool.ipv4[0]}"]
-    - ["${snatPool.ipv6[1]}", "${snatPool.ipv4[1]}"]
----
-apiVersion: k8s.f5net.com/v1
-kind: F5SPKEgress
-metadata: { name: egress-crd, namespace: spk-ingress }
-spec:
-  dualStackEnabled: true
-  egressSnatpool: egress_snatpool
-`;
 
 test(
   "port blocks, two workers: 'egress46 blocks' computes what the kernel and the engines did",
@@ -44,7 +26,7 @@ test(
     ];
     const lab = await gatewayLab(t, {
       ...{ pods: count, podIpv6: true, args: options },
-      resources: { "all.yaml": twoLists },
+      resources: { "all.yaml": twoListResource },
     });
     const blocks = async (query: string) => {
       const text = await lab.command("blocks", query, "-f", lab.resources, ...options, "-o", "json");

@@ -3,36 +3,20 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { SessionsBody } from "../../src/admin/api.ts";
 import { needs } from "../support/exec.ts";
-import { automapResource, gatewayLab } from "../support/gateway-lab.ts";
+import { automapResource, gatewayLab, poolResource, twoListResource } from "../support/gateway-lab.ts";
 import { startProbe } from "../support/icmp-probe.ts";
 import { labAddresses } from "../support/topology.ts";
 import { askEcho, serveEcho } from "../support/udp-echo.ts";
 
 const tools = needs("root", "tun", "ip", "nft", "curl", "dig", "ping");
-const { snatPool, web, natSubnet, dns } = labAddresses;
-
-const twoLists = `
-apiVersion: k8s.f5net.com/v1
-kind: F5SPKSnatpool
-metadata: { name: pool, namespace: spk-ingress }
-spec:
-  name: egress_snatpool
-  addressList:
-    - ["${snatPool.ipv6[0]}", "${snatPool.ipv4[0]}"]
-    - ["${snatPool.ipv6[1]}", "${snatPool.ipv4[1]}"]
----
-apiVersion: k8s.f5net.com/v1
-kind: F5SPKEgress
-metadata: { name: egress-crd, namespace: spk-ingress }
-spec:
-  egressSnatpool: egress_snatpool
-  dnsNat46Enabled: true
-  dnsNat46Ipv4Subnet: ${natSubnet}
-  dnsNat46PoolIps: [${dns.join(", ")}]
-`;
+const { snatPool, web } = labAddresses;
 
 test("pool lists: every Pod keeps its worker's address; the table is the sum", tools, async (t) => {
-  const lab = await gatewayLab(t, { pods: 6, resources: { "all.yaml": twoLists }, args: ["--workers", "2"] });
+  const lab = await gatewayLab(t, {
+    pods: 6,
+    resources: { "all.yaml": twoListResource },
+    args: ["--workers", "2"],
+  });
   const used = new Set<string>();
   for (const pod of lab.topology.pods) {
     const before = lab.internet.visits.length;
@@ -51,9 +35,10 @@ test("pool lists: every Pod keeps its worker's address; the table is the sum", t
   assert.equal(table["egress-ipv4"], 6);
 });
 
-const shared = twoLists
-  .replace(/addressList:[^-]*-(.*)\n.*\n/, "addressList: [$1]\n  sharedSnatAddressEnabled: true\n")
-  .replace("egressSnatpool", "dualStackEnabled: true\n  egressSnatpool");
+const shared = poolResource.replace(
+  "name: egress_snatpool",
+  "name: egress_snatpool\n  sharedSnatAddressEnabled: true",
+);
 
 test("one shared address: Pods of both workers have it, each worker its ports", tools, async (t) => {
   const lab = await gatewayLab(t, {

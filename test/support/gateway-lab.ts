@@ -125,6 +125,12 @@ spec:
   addressList: [["${labAddresses.snatPool.ipv6[0]}", "${labAddresses.snatPool.ipv4[0]}"]]
 `;
 
+/** The same with two lists, one a worker. */
+export const twoListResource = poolResource.replace(
+  /addressList: .*/,
+  `addressList: ${JSON.stringify([0, 1].map((n) => [labAddresses.snatPool.ipv6[n], labAddresses.snatPool.ipv4[n]]))}`,
+);
+
 /** The gateway process of a netd. */
 export function childOf(netd: number): number {
   const threads = readdirSync(`/proc/${netd}/task`);

@@ -22,3 +22,5 @@ export class Udp {
 if (offsetof<Udp>() != 8) ERROR("Udp must be 8 bytes");
 
 export const UDP_HEADER: u32 = 8;
+/** Port 53 in wire order. */
+export const DNS_PORT_BE: u32 = 0x3500;
