@@ -41,5 +41,10 @@ export function quote(value: unknown): string {
   if (Array.isArray(value)) return "a list";
   if (typeof value === "object" && value !== null) return "an object";
   if (typeof value !== "string") return String(value);
-  return JSON.stringify(value.length > maxQuoted ? `${value.slice(0, maxQuoted)}…` : value);
+  const text = JSON.stringify(value.length > maxQuoted ? `${value.slice(0, maxQuoted)}…` : value);
+  // What JSON leaves as it is although it begins a line or commands a terminal: C1 controls, line and paragraph separators.
+  return text.replace(
+    /[\u007f-\u009f\u2028\u2029]/g,
+    (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }

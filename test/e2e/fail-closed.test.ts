@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { needs } from "../support/exec.ts";
-import { gatewayLab } from "../support/gateway-lab.ts";
+import { childOf, gatewayLab } from "../support/gateway-lab.ts";
 import { allowKernelForwarding, capture, labAddresses, type Topology } from "../support/topology.ts";
 
 const tools = needs("root", "tun", "ip", "nft", "curl", "dig", "tcpdump");
@@ -22,11 +22,12 @@ async function hostState({ gateway }: Topology): Promise<string> {
     ["nft", "list", "ruleset"],
   ];
   const outputs = await Promise.all(commands.map((argv) => gateway.run(argv)));
-  // Multicast and link-local routes come and go with links, not with us.
+  // Multicast and link-local routes come and go with links, not with us; a MAC address is random.
   return outputs
     .join("")
     .split("\n")
     .filter((line) => !/multicast|fe80|expires/.test(line))
+    .map((line) => line.replace(/([\da-f]{2}:){5}[\da-f]{2}|@if\d+/g, ""))
     .join("\n");
 }
 
@@ -58,12 +59,7 @@ for (const victim of ["gateway and netd", "the gateway process alone"])
       await sleep(1500);
       await lab.restart();
     } else {
-      const children = await topology.gateway.run([
-        "sh",
-        "-c",
-        `cat /proc/${lab.gateway.pid}/task/*/children`,
-      ]);
-      for (const pid of children.trim().split(/\s+/)) process.kill(Number(pid), "SIGKILL");
+      process.kill(childOf(lab.gateway.pid), "SIGKILL");
       await sleep(1500);
     }
     await sleep(500);

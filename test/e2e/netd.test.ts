@@ -395,9 +395,15 @@ describe(
       await eventually("facts", () =>
         netd.notes().find((note) => note.facts?.internalNets.includes("172.30.0.0/24")),
       );
-      await sleep(100);
-      assert.equal(await pod().run(udpHello("172.30.0.1")), "udp 172.30.0.1\n");
-      await topology.gateway.ip([`addr del 172.30.0.1/24 dev ${topology.internal[0]}`]);
+      try {
+        // The gateway hears of the address and opens its socket: a moment after it was told.
+        let answer = "";
+        for (let tries = 0; tries < 20 && answer === ""; tries++, await sleep(100))
+          answer = (await pod().execute(udpHello("172.30.0.1"))).stdout;
+        assert.equal(answer, "udp 172.30.0.1\n");
+      } finally {
+        await topology.gateway.ip([`addr del 172.30.0.1/24 dev ${topology.internal[0]}`]);
+      }
     });
 
     test("DNS interception: a respawned gateway gets the sockets again", async () => {

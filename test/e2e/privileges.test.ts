@@ -170,7 +170,7 @@ test(
     ${egress46.join(" ")} run -f ${files} --internal in0 --external out0 --store lmdb:${folder}/store --cleanup > ${folder}/out 2> ${folder}/err &
     for i in $(seq 100); do grep -q ready ${folder}/out && break; sleep 0.1; done
     cat ${folder}/out ${folder}/err
-    cat /proc/$(cat /proc/$!/task/*/children | tr -d ' ')/status
+    for i in $(cat /proc/$!/task/*/children); do grep -q gateway/main.js /proc/$i/cmdline && cat /proc/$i/status; done
     kill $!; wait $!; echo "status $?"; rm -r ${folder}`;
     const unshare = ["unshare", "--user", "--map-root-user", "--net", "--mount"];
     const allowed = await execute([...unshare, "true"]);

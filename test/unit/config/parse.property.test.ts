@@ -28,7 +28,7 @@ function holds(text: string): Parsed {
 test("any text", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary", maxLength: 200 }), (text) => void holds(text)),
-    { numRuns: 500 },
+    { numRuns: 500, examples: [["\u2028"], ["\u0085"], ["\u009b2J"]] },
   );
 });
 
