@@ -20,6 +20,8 @@ export interface Resolver {
 }
 
 export interface World {
+  /** The gateway's CRs; undefined where there is no gateway. */
+  readonly resources?: string;
   /** For files of questions. */
   readonly folder: string;
   readonly resolvers: readonly Resolver[];
@@ -81,7 +83,8 @@ export async function egress46(store: "redis" | "lmdb", cold: number): Promise<W
   try {
     mkdirSync(files);
     chmodSync(files, 0o755);
-    writeFileSync(`${files}/all.yaml`, resources);
+    const file = `${files}/all.yaml`;
+    writeFileSync(file, resources);
     const settings = { files: [files], store: redis?.url ?? `lmdb:${folder}/mappings` };
     const running = await startGateway(topology, gatewayCommand(topology, settings));
     const processes = async () => {
@@ -90,7 +93,12 @@ export async function egress46(store: "redis" | "lmdb", cold: number): Promise<W
       return children.length > 0 ? children : [running.pid];
     };
     const name = store === "redis" ? "egress46" : "egress46, LMDB";
-    return { folder, resolvers: [{ name, pod: pods[0], address: resolver, processes, work: dns46 }], close };
+    return {
+      folder,
+      resources: file,
+      resolvers: [{ name, pod: pods[0], address: resolver, processes, work: dns46 }],
+      close,
+    };
   } catch (error) {
     await close();
     throw error;
