@@ -360,7 +360,7 @@ describe("room", () => {
     const kept = new Map<string, { reply: Buffer; since: number; seconds: number }>();
     let hits = 0;
     let random = 46;
-    for (let now = 0; now < 6000; now++) {
+    for (let now = 0; now < 3000; now++) {
       random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
       const of = names[(random >>> 8) % 100]!;
       const asked = { name: of, type: "TXT", edns: { size: 4096 } };
@@ -383,7 +383,7 @@ describe("room", () => {
       lab.pump.keep(question.context, made, { seconds, synthesized: false }, now * 100);
       kept.set(of, { reply: made, since: now * 100, seconds });
     }
-    assert.ok(hits > 500 && counts(lab).evictions > 100, JSON.stringify(counts(lab)));
+    assert.ok(hits > 300 && counts(lab).evictions > 100, JSON.stringify(counts(lab)));
   });
 
   test("flushed: empty, and as good as new", async () => {
