@@ -1,47 +1,19 @@
 import { Counter, Gauge, Registry } from "prom-client";
 import { natProtocols } from "../engine/behaviour.ts";
 import { version } from "../version.ts";
+import { dnsCacheFamilies } from "./dns-cache-metrics.ts";
 import type { GatewayView } from "./view.ts";
 
 type Labels = Readonly<Record<string, string>>;
 type Sample = readonly [labels: Labels, value: number];
 
-interface Family {
+export interface Family {
   readonly kind: "counter" | "gauge";
   readonly name: string;
   readonly help: string;
   readonly labels?: readonly string[];
   read(view: GatewayView): readonly Sample[];
 }
-
-const dnsCacheHelp = {
-  misses: ["counter", "misses_total", "DNS questions that the cache had no fresh answer to"],
-  entries: ["gauge", "entries", "DNS answers in the cache, expired ones among them"],
-  evictions: ["counter", "evictions_total", "DNS answers that made room for others before they expired"],
-  refreshes: ["counter", "prefetches_total", "DNS questions asked anew before their answer expired"],
-  stale: ["counter", "stale_total", "Expired DNS answers given because no upstream answered (RFC 8767)"],
-} as const;
-const caches = ["worker", "gateway"] as const;
-
-const dnsCacheFamilies: readonly Family[] = [
-  {
-    kind: "counter",
-    name: "egress46_dns_cache_hits_total",
-    help: "DNS questions answered from a cache, the workers' or the gateway's own, by type",
-    labels: ["cache", "type"],
-    read: (view) =>
-      caches.flatMap((cache) =>
-        Object.entries(view.dnsCache()[cache].types).map(([type, count]) => [{ cache, type }, count] as const),
-      ),
-  },
-  ...(Object.keys(dnsCacheHelp) as (keyof typeof dnsCacheHelp)[]).map((field): Family => {
-    const [kind, name, help] = dnsCacheHelp[field];
-    return {
-      ...{ kind, help, name: `egress46_dns_cache_${name}`, labels: ["cache"] },
-      read: (view) => caches.map((cache) => [{ cache }, view.dnsCache()[cache][field]]),
-    };
-  }),
-];
 
 const families: readonly Family[] = [
   {
