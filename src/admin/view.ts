@@ -1,3 +1,4 @@
+import type { DnsCacheCounts } from "../dns/cache-counts.ts";
 import type { AddressUse, ProtocolUse } from "../engine/pool-use.ts";
 import type { SessionRecord } from "../engine/session-table.ts";
 import type { StoreReference } from "../mappings/open.ts";
@@ -26,6 +27,8 @@ export interface GatewayView {
   /** The SNAT addresses in use. */
   snatPool(): readonly SnatAddress[];
   dns(): DnsCounters;
+  /** The caches of the workers together, and the gateway's own, which answers what they miss and what comes by sockets. */
+  dnsCache(): Readonly<Record<"worker" | "gateway", DnsCacheCounts>>;
   mappings(): MappingSummary;
   /** How a command on this host opens the store that the gateway has. */
   store(): StoreReference;

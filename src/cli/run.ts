@@ -13,6 +13,7 @@ import {
   eimOption,
   portBlockOption,
 } from "./behaviour-options.ts";
+import { type DnsCacheFlags, dnsCacheOption } from "./dns-cache-option.ts";
 import { blockNets, internalNets, parseWorkers } from "./network-options.ts";
 import {
   addSessionOptions,
@@ -22,7 +23,7 @@ import {
   shortTimes,
 } from "./session-options.ts";
 
-interface RunFlags extends SessionFlags, BehaviourFlags {
+interface RunFlags extends SessionFlags, BehaviourFlags, DnsCacheFlags {
   readonly file: string[];
   readonly internal?: string[];
   readonly internalNet?: string[];
@@ -77,7 +78,8 @@ export function registerRun(program: Command): void {
     .option("--workers <n>", "packet workers, a TUN device each", parseWorkers, 1)
     .addOption(eimOption())
     .addOption(eifOption())
-    .addOption(portBlockOption());
+    .addOption(portBlockOption())
+    .addOption(dnsCacheOption());
   addSessionOptions(command)
     .option("--admin <host:port>", "where API, health and metrics are served", parseAdmin, defaultAdmin)
     .addOption(
@@ -91,7 +93,8 @@ export function registerRun(program: Command): void {
     .action(async (flags: RunFlags) => {
       const { redisCert, redisKey, redisCa, store = defaultStore() } = flags;
       checkStore({ spec: store, redisCert, redisKey, redisCa });
-      const engine = engineOptions(flags);
+      const { sizes, limits } = engineOptions(flags);
+      const engine = { limits, sizes: { ...sizes, dnsCache: flags.dnsCache } };
       const behaviour = behaviourOf(flags);
       const nets = (behaviour.portBlock > 0 ? blockNets : internalNets)(flags.internalNet);
       await checkSizes(engine.sizes);
