@@ -7,7 +7,7 @@ import { admit } from "./query.ts";
 import { errorReply, extendedErrorCode } from "./reply.ts";
 import { createResolver } from "./resolver.ts";
 import { type DnsStats, type FailureReason, failureReasons } from "./stats.ts";
-import { createUpstream } from "./upstream.ts";
+import { createUpstream, defaultUpstreamSettings, type UpstreamSettings } from "./upstream.ts";
 
 export type { DnsConfig, HostMapping, Transport } from "./answer.ts";
 export type { DnsStats } from "./stats.ts";
@@ -31,13 +31,19 @@ export interface DnsProxyDependencies {
    */
   mapHost(host6: string): Promise<HostMapping>;
   log: Logger;
-  /** Instead of 53, for tests. */
+  /** Instead of 53 or 853, for tests. */
   upstreamPort?: number;
+  upstreamSettings?: UpstreamSettings;
 }
 
 const maxInFlight = 4096;
 
-export function createDnsProxy({ mapHost, log, upstreamPort = 53 }: DnsProxyDependencies): DnsProxy {
+export function createDnsProxy({
+  mapHost,
+  log,
+  upstreamPort: port,
+  upstreamSettings: settings = defaultUpstreamSettings,
+}: DnsProxyDependencies): DnsProxy {
   const failures = Object.fromEntries(failureReasons.map((reason) => [reason, 0])) as Record<
     FailureReason,
     number
@@ -51,7 +57,8 @@ export function createDnsProxy({ mapHost, log, upstreamPort = 53 }: DnsProxyDepe
   let config: DnsConfig | undefined;
 
   const resolver = createResolver({
-    createUpstream: (address) => createUpstream(address, upstreamPort, () => failures["upstream-mismatch"]++),
+    createUpstream: (address) =>
+      createUpstream({ address, port, settings, log, mismatched: () => failures["upstream-mismatch"]++ }),
     log,
   });
   const exchange = createExchange(resolver);
@@ -108,7 +115,13 @@ export function createDnsProxy({ mapHost, log, upstreamPort = 53 }: DnsProxyDepe
       return reply;
     },
     refuse: drop,
-    stats: () => ({ questions, responses: { ...responses }, synthesized, failures: { ...failures } }),
+    stats: () => ({
+      questions,
+      responses: { ...responses },
+      synthesized,
+      failures: { ...failures },
+      upstreams: resolver.stats(),
+    }),
     healthy: () => resolver.healthy(),
     close: () => resolver.close(),
   };

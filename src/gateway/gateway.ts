@@ -8,6 +8,7 @@ import { formatProblem } from "../config/problem.ts";
 import { type EgressConfig, type Resolution, resolveEgress } from "../config/resolve.ts";
 import { startWorkers } from "../dataplane/workers.ts";
 import { createDnsProxy } from "../dns/proxy.ts";
+import { upstreamSettings } from "../dns/upstream-options.ts";
 import { Eg46Error, explain, hasCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { createMappings } from "../mappings/mappings.ts";
@@ -59,7 +60,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   if (errors.length > 0)
     throw new Eg46Error("EG46_CONFIG_INVALID", `the configuration has errors\n${errors.join("\n")}`);
 
-  const { certificates } = contents;
+  const { certificates, dnsTlsCa } = contents;
   const { store, reference } = await openGatewayStore(options, certificates, log, netd.phase);
   netd.phase("starting the packet workers");
   const workers = await startWorkers(
@@ -72,7 +73,11 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
     },
   );
   const mappings = createMappings({ store, sink: workers, log });
-  const dns = createDnsProxy({ mapHost: (host6) => mappings.mapHost(host6), log });
+  const dns = createDnsProxy({
+    mapHost: (host6) => mappings.mapHost(host6),
+    log,
+    upstreamSettings: upstreamSettings(options.dnsUpstreams, dnsTlsCa),
+  });
   const frontend = createDnsFrontend(dns, log);
 
   /** A packet waits for the mapping of an address: the store knows, or it is dropped. */
