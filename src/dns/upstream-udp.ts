@@ -63,6 +63,7 @@ export function createUdpPool(
   /** Of all sockets: an ID is in use once. */
   const pending = new Map<number, Pending>();
   let channels: Channel[] = [];
+  let left = false;
 
   function open(now: number): Channel {
     const family = isIpv6(address) ? 6 : 4;
@@ -196,6 +197,7 @@ export function createUdpPool(
       pending.set(id, waiting);
       if (channel.early === undefined) send(waiting);
       else channel.early.push(waiting);
+      if (left) retire(channel);
       return waiting;
     },
     sent(query) {
@@ -206,6 +208,7 @@ export function createUdpPool(
       return pending.size;
     },
     retire() {
+      left = true;
       for (const channel of channels) retire(channel);
     },
   };

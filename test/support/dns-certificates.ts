@@ -1,5 +1,5 @@
 /** Certificates of a DNS server for TLS, made by openssl in a folder that goes with the returned function. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mustExecute } from "./exec.ts";
@@ -25,24 +25,29 @@ export async function makeDnsCertificates(): Promise<DnsCertificates> {
   const dir = mkdtempSync(join(tmpdir(), "egress46-dns-tls-"));
   const path = (name: string) => join(dir, name);
   const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-  async function make(name: string, days: number, ...more: string[]): Promise<ServerCertificate> {
-    const files = ["-keyout", path(`${name}.key`), "-out", path(`${name}.crt`)];
-    const subject = ["-subj", `/CN=egress46 test ${name}`, "-days", String(days)];
-    await mustExecute(["openssl", "req", "-x509", ...newKey, ...files, ...subject, ...more]);
+  const openssl = (...args: string[]) => mustExecute(["openssl", ...args]);
+  const request = (name: string) => ["req", ...newKey, "-keyout", path(`${name}.key`), "-subj", `/CN=${name}`];
+  async function authority(name: string): Promise<void> {
+    await openssl(...request(name), "-x509", "-days", "2", "-out", path(`${name}.crt`));
+  }
+  async function signed(name: string, signer: string, days: number): Promise<ServerCertificate> {
+    await openssl(...request(name), "-out", path(`${name}.csr`));
+    await openssl(
+      ...["x509", "-req", "-in", path(`${name}.csr`), "-out", path(`${name}.crt`), "-days", String(days)],
+      ...["-CA", path(`${signer}.crt`), "-CAkey", path(`${signer}.key`), "-CAcreateserial"],
+      ...["-extfile", path("names")],
+    );
     return { cert: readFileSync(path(`${name}.crt`), "utf8"), key: readFileSync(path(`${name}.key`), "utf8") };
   }
-  const signedBy = (authority: string) => [
-    ...["-CA", path(`${authority}.crt`), "-CAkey", path(`${authority}.key`)],
-    ...["-addext", "subjectAltName=DNS:dns.test,IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:false"],
-  ];
-  const { cert: ca } = await make("authority", 2);
-  await make("stranger", 2);
+  writeFileSync(path("names"), "subjectAltName = DNS:dns.test, IP:127.0.0.1\n");
+  await authority("authority");
+  await authority("stranger");
   return {
-    ca,
+    ca: readFileSync(path("authority.crt"), "utf8"),
     caFile: path("authority.crt"),
-    good: await make("good", 2, ...signedBy("authority")),
-    expired: await make("expired", -1, ...signedBy("authority")),
-    stranger: await make("strange", 2, ...signedBy("stranger")),
+    good: await signed("good", "authority", 2),
+    expired: await signed("expired", "authority", -1),
+    stranger: await signed("strange", "stranger", 2),
     remove: () => rmSync(dir, { recursive: true, force: true }),
   };
 }

@@ -1,6 +1,5 @@
 /** Upstreams of the DNS proxy by themselves: a resolver before scripted servers. */
-import { createSocket } from "node:dgram";
-import { once } from "node:events";
+import { randomInt } from "node:crypto";
 import dnsPacket, { type RecordType } from "dns-packet";
 import { pino } from "pino";
 import { createResolver, type Resolver } from "../../src/dns/resolver.ts";
@@ -26,12 +25,7 @@ export async function withUpstreams(
   { settings = { letterCase: "auto" }, tls }: UpstreamsOptions,
   work: (upstreams: Upstreams) => Promise<void>,
 ): Promise<void> {
-  const port = await freePort();
-  const servers = await Promise.all(
-    scripts.map((script, index) =>
-      startScriptedUpstream({ address: `127.0.0.${index + 1}`, port, script, ...(tls && { tls }) }),
-    ),
-  );
+  const { port, servers } = await startAll(scripts, tls);
   const said: { msg: string }[] = [];
   const log = pino({ level: "info" }, { write: (line: string) => void said.push(JSON.parse(line)) });
   let mismatches = 0;
@@ -81,11 +75,22 @@ export function questionFor(name: string, options: QuestionOptions = {}): Buffer
   });
 }
 
-async function freePort(): Promise<number> {
-  const probe = createSocket("udp4").bind(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, "close");
-  return port;
+/** On a port below those that the kernel gives to clients of other tests. */
+async function startAll(
+  scripts: readonly Script[],
+  tls: UpstreamsOptions["tls"],
+): Promise<{ port: number; servers: ScriptedUpstream[] }> {
+  for (let tries = 1; ; tries++) {
+    const port = randomInt(10_000, 32_000);
+    const started = await Promise.allSettled(
+      scripts.map((script, index) =>
+        startScriptedUpstream({ address: `127.0.0.${index + 1}`, port, script, ...(tls && { tls }) }),
+      ),
+    );
+    const servers = started.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+    const failure = started.find((each) => each.status === "rejected");
+    if (failure === undefined) return { port, servers };
+    await Promise.all(servers.map((server) => server.close()));
+    if (tries === 20) throw failure.reason;
+  }
 }

@@ -10,6 +10,8 @@ import { nameToText } from "../../src/dns/name.ts";
 export interface ScriptedQuestion {
   readonly transport: "udp" | "tcp" | "tls";
   readonly query: Buffer;
+  /** Port. */
+  readonly source: number;
   /** Letter case as it came, without the final dot. */
   readonly name: string;
   /** Of this server, from 0; 0 for UDP. */
@@ -71,6 +73,7 @@ export async function startScriptedUpstream(options: ScriptedOptions): Promise<S
         take({
           transport,
           query: Buffer.from(message),
+          source: socket.remotePort ?? 0,
           connection: connection - 1,
           nth: nth++,
           send: (reply) => void (socket.writable && socket.write(frame(reply))),
@@ -86,11 +89,16 @@ export async function startScriptedUpstream(options: ScriptedOptions): Promise<S
   const udp = createSocket("udp4");
   let nth = 0;
   let closed = false;
-  if (tls === undefined) await once(udp.bind(bound, address), "listening");
+  if (tls === undefined)
+    await once(udp.bind(bound, address), "listening").catch((error) => {
+      stream.close();
+      throw error;
+    });
   udp.on("message", (query, from) =>
     take({
       transport: "udp",
       query,
+      source: from.port,
       connection: 0,
       nth: nth++,
       send: (reply) => void (closed || udp.send(reply, from.port, from.address, () => undefined)),
