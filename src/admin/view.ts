@@ -1,4 +1,5 @@
 import type { DnsCacheCounts } from "../dns/cache-counts.ts";
+import type { UpstreamStats } from "../dns/health.ts";
 import type { AddressUse, ProtocolUse } from "../engine/pool-use.ts";
 import type { SessionRecord } from "../engine/session-table.ts";
 import type { StoreReference } from "../mappings/open.ts";
@@ -66,6 +67,7 @@ export interface DnsCounters {
   readonly synthesized: number;
   /** By reason. */
   readonly failures: Readonly<Record<string, number>>;
+  readonly upstreams: readonly UpstreamStats[];
 }
 
 export interface MappingSummary {

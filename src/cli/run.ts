@@ -14,6 +14,7 @@ import {
   portBlockOption,
 } from "./behaviour-options.ts";
 import { type DnsCacheFlags, dnsCacheOption } from "./dns-cache-option.ts";
+import { addDnsUpstreamOptions, type DnsUpstreamFlags, dnsUpstreamsOf } from "./dns-upstream-options.ts";
 import { blockNets, internalNets, parseWorkers } from "./network-options.ts";
 import {
   addSessionOptions,
@@ -23,7 +24,7 @@ import {
   shortTimes,
 } from "./session-options.ts";
 
-interface RunFlags extends SessionFlags, BehaviourFlags, DnsCacheFlags {
+interface RunFlags extends SessionFlags, BehaviourFlags, DnsCacheFlags, DnsUpstreamFlags {
   readonly file: string[];
   readonly internal?: string[];
   readonly internalNet?: string[];
@@ -80,6 +81,7 @@ export function registerRun(program: Command): void {
     .addOption(eifOption())
     .addOption(portBlockOption())
     .addOption(dnsCacheOption());
+  addDnsUpstreamOptions(command);
   addSessionOptions(command)
     .option("--admin <host:port>", "where API, health and metrics are served", parseAdmin, defaultAdmin)
     .addOption(
@@ -96,6 +98,7 @@ export function registerRun(program: Command): void {
       const { sizes, limits } = engineOptions(flags);
       const engine = { limits, sizes: { ...sizes, dnsCache: flags.dnsCache } };
       const behaviour = behaviourOf(flags);
+      const dnsUpstreams = dnsUpstreamsOf(flags);
       const nets = (behaviour.portBlock > 0 ? blockNets : internalNets)(flags.internalNet);
       await checkSizes(engine.sizes);
       const log = createLogger(flags.logLevel);
@@ -114,6 +117,7 @@ export function registerRun(program: Command): void {
             workers: flags.workers,
             engine,
             behaviour,
+            dnsUpstreams,
             admin: flags.admin,
             logLevel: flags.logLevel,
           },

@@ -27,7 +27,8 @@ export interface CachedAnswers {
 }
 
 export function throughCache({ cache, ask, askAnew, hit }: CachedParts): CachedAnswers {
-  if (cache === undefined) return { handle: (query, transport) => ask(query.slice(), transport), refresh: askAnew };
+  if (cache === undefined)
+    return { handle: (query, transport) => ask(query.slice(), transport), refresh: askAnew };
   const known = cache;
 
   async function kept(how: Ask, query: Uint8Array, transport: Transport): Promise<Uint8Array | undefined> {

@@ -9,7 +9,7 @@ import { admit } from "./query.ts";
 import { errorReply, extendedErrorCode } from "./reply.ts";
 import { createResolver } from "./resolver.ts";
 import { type DnsStats, type FailureReason, failureReasons } from "./stats.ts";
-import { createUpstream } from "./upstream.ts";
+import { createUpstream, defaultUpstreamSettings, type UpstreamSettings } from "./upstream.ts";
 
 export type { DnsConfig, HostMapping, Transport } from "./answer.ts";
 export type { DnsStats } from "./stats.ts";
@@ -37,13 +37,20 @@ export interface DnsProxyDependencies {
   log: Logger;
   /** Default: every question goes to the upstreams. */
   cache?: AnswerCache;
-  /** Instead of 53, for tests. */
+  /** Instead of 53 or 853, for tests. */
   upstreamPort?: number;
+  upstreamSettings?: UpstreamSettings;
 }
 
 const maxInFlight = 4096;
 
-export function createDnsProxy({ mapHost, log, cache, upstreamPort = 53 }: DnsProxyDependencies): DnsProxy {
+export function createDnsProxy({
+  mapHost,
+  log,
+  cache,
+  upstreamPort: port,
+  upstreamSettings: settings = defaultUpstreamSettings,
+}: DnsProxyDependencies): DnsProxy {
   const failures = Object.fromEntries(failureReasons.map((reason) => [reason, 0])) as Record<
     FailureReason,
     number
@@ -57,7 +64,8 @@ export function createDnsProxy({ mapHost, log, cache, upstreamPort = 53 }: DnsPr
   let config: DnsConfig | undefined;
 
   const resolver = createResolver({
-    createUpstream: (address) => createUpstream(address, upstreamPort, () => failures["upstream-mismatch"]++),
+    createUpstream: (address) =>
+      createUpstream({ address, port, settings, log, mismatched: () => failures["upstream-mismatch"]++ }),
     log,
   });
   const exchange = createExchange(resolver);
@@ -124,7 +132,13 @@ export function createDnsProxy({ mapHost, log, cache, upstreamPort = 53 }: DnsPr
     },
     refresh: (query) => cached.refresh(query, "udp"),
     refuse: drop,
-    stats: () => ({ questions, responses: { ...responses }, synthesized, failures: { ...failures } }),
+    stats: () => ({
+      questions,
+      responses: { ...responses },
+      synthesized,
+      failures: { ...failures },
+      upstreams: resolver.stats(),
+    }),
     healthy: () => resolver.healthy(),
     close: () => resolver.close(),
   };

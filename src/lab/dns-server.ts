@@ -100,9 +100,15 @@ export async function startDnsServer({
     });
   });
 
-  await once(udp.bind(port, address), "listening");
-  const bound = udp.address().port;
-  await once(tcp.listen(bound, address), "listening");
+  try {
+    // The one that may be refused is first: a port free for TCP is hardly ever taken for UDP.
+    await once(tcp.listen(port, address), "listening");
+    await once(udp.bind((tcp.address() as AddressInfo).port, address), "listening");
+  } catch (error) {
+    tcp.close();
+    udp.close();
+    throw error;
+  }
   return {
     address,
     port: (tcp.address() as AddressInfo).port,

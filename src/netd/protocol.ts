@@ -1,4 +1,5 @@
 import type { Snapshot } from "../config/observe.ts";
+import type { UpstreamOptions } from "../dns/upstream-options.ts";
 import type { NatBehaviour } from "../engine/behaviour.ts";
 import type { EngineOptions } from "../engine/options.ts";
 import type { ErrorCode } from "../errors.ts";
@@ -87,6 +88,8 @@ export interface FileContents {
   /** Of `files`. */
   readonly config: Snapshot;
   readonly certificates: Certificates;
+  /** PEM: whose certificates of DNS upstreams count. */
+  readonly dnsTlsCa?: Uint8Array | undefined;
 }
 
 export type ToGateway =
@@ -143,6 +146,7 @@ export interface GatewayOptions {
   /** Of each worker. */
   readonly engine: EngineOptions;
   readonly behaviour: NatBehaviour;
+  readonly dnsUpstreams?: UpstreamOptions | undefined;
   readonly admin: string;
   readonly logLevel: string;
 }

@@ -1,5 +1,5 @@
-import type { DnsCacheCounts } from "../../../src/dns/cache-counts.ts";
 import type { GatewayView, ListedSession } from "../../../src/admin/view.ts";
+import type { DnsCacheCounts } from "../../../src/dns/cache-counts.ts";
 
 export const sampleSession: ListedSession = {
   id: "0-4-3",
@@ -68,6 +68,16 @@ export function sampleView(replaced: Partial<GatewayView> = {}): GatewayView {
       responses: { NOERROR: 10, NXDOMAIN: 2 },
       synthesized: 6,
       failures: { timeout: 1 },
+      upstreams: [
+        {
+          ...{ address: "192.0.2.53", transport: "udp, 0x20", healthy: true },
+          ...{ questions: 20, answered: 17, refused: 1, silent: 2, latencyMs: { p50: 2.5, p99: 40 } },
+        },
+        {
+          ...{ address: "2001:db8::53", transport: "udp", healthy: false, problem: "connect ECONNREFUSED" },
+          ...{ questions: 3, answered: 0, refused: 0, silent: 3 },
+        },
+      ],
     }),
     mappings: () => ({
       known: 6,
