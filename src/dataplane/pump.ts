@@ -1,7 +1,7 @@
+import type { Lifetime } from "../dns/lifetime.ts";
 import type { Engine } from "../engine/engine.ts";
 import { wireOrder } from "../engine/engine.ts";
 import { DropReason, descriptorOffsets, udpContextOffsets, Verdict } from "../engine/layout.gen.ts";
-import type { Lifetime } from "../dns/lifetime.ts";
 import type { PacketDevice } from "./device.ts";
 
 /** What the engine leaves to the host. Bytes are copies. */

@@ -1,6 +1,7 @@
 /** What caches of DNS answers count: the engines' and the gateway's own (assembly/core/dns-counters.ts). */
-import type { EngineMemory } from "../engine/memory.ts";
+
 import { dnsCacheCountersOffsets as offsets } from "../engine/layout.gen.ts";
+import type { EngineMemory } from "../engine/memory.ts";
 import { rcodeName } from "./message.ts";
 import type { DnsStats } from "./stats.ts";
 
@@ -45,7 +46,10 @@ export function readEngineDnsCounts(memories: readonly EngineMemory[]): DnsCache
   );
   const sum = (pick: (counts: DnsCacheCounts) => number) => all.reduce((total, one) => total + pick(one), 0);
   return {
-    ...(Object.fromEntries(fields.map((field) => [field, sum((one) => one[field])])) as Record<Field, number>),
+    ...(Object.fromEntries(fields.map((field) => [field, sum((one) => one[field])])) as Record<
+      Field,
+      number
+    >),
     types: Object.fromEntries(hitTypes.map((type) => [type, sum((one) => one.types[type])])) as Record<
       HitType,
       number

@@ -113,7 +113,9 @@ export function createAnswerCache(bytes: number, now: () => number = () => perfo
     },
     lifetime(reply) {
       const found = lifetimes.get(reply);
-      return found?.changes === changes ? { seconds: found.seconds, synthesized: found.synthesized } : undefined;
+      return found?.changes === changes
+        ? { seconds: found.seconds, synthesized: found.synthesized }
+        : undefined;
     },
     forget(nat4) {
       changes++;
@@ -123,7 +125,6 @@ export function createAnswerCache(bytes: number, now: () => number = () => perfo
       changes++;
       wasm.flush();
     },
-    counts: () =>
-      readDnsCounts(memory.buffer, wasm.counters(), wasm.typeCounters(), wasm.rcodeCounters()),
+    counts: () => readDnsCounts(memory.buffer, wasm.counters(), wasm.typeCounters(), wasm.rcodeCounters()),
   };
 }

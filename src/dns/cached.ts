@@ -27,7 +27,8 @@ export interface CachedAnswers {
 }
 
 export function throughCache({ cache, ask, askAnew, hit }: CachedParts): CachedAnswers {
-  if (cache === undefined) return { handle: (query, transport) => ask(query.slice(), transport), refresh: askAnew };
+  if (cache === undefined)
+    return { handle: (query, transport) => ask(Uint8Array.from(query), transport), refresh: askAnew };
   const known = cache;
 
   async function kept(how: Ask, query: Uint8Array, transport: Transport): Promise<Uint8Array | undefined> {
@@ -53,7 +54,7 @@ export function throughCache({ cache, ask, askAnew, hit }: CachedParts): CachedA
   return {
     async handle(bytes, transport) {
       const found = known.find(bytes, transport);
-      const query = found === undefined || found.refresh ? bytes.slice() : bytes;
+      const query = found === undefined || found.refresh ? Uint8Array.from(bytes) : bytes;
       if (found === undefined)
         return await (known.hasStale(query, transport)
           ? inTime(query, transport)

@@ -11,7 +11,10 @@ export interface RateLimit {
  * A token bucket as deep as one second. `elsewhere`: how many questions the engines have let through so far, which come
  * out of the same rate. `now` in milliseconds.
  */
-export function createRateLimit(elsewhere: () => number, now: () => number = () => performance.now()): RateLimit {
+export function createRateLimit(
+  elsewhere: () => number,
+  now: () => number = () => performance.now(),
+): RateLimit {
   let rate = 0;
   let tokens = 0;
   let lastMs = now();

@@ -75,7 +75,10 @@ test("the second answer comes from the cache", tools, async (t) => {
   });
 
   await t.test("dnsRateLimit: what is beyond is dropped and counted, hits and all", async () => {
-    writeFileSync(join(lab.resources, "egress.yaml"), poolResource.replace("spec:", "spec:\n  dnsRateLimit: 20"));
+    writeFileSync(
+      join(lab.resources, "egress.yaml"),
+      poolResource.replace("spec:", "spec:\n  dnsRateLimit: 20"),
+    );
     while (!lab.gateway.stderr().includes("dnsRateLimit")) await sleep(50);
     await dig(labAddresses.resolver, "v4only.example");
     const flood = `

@@ -69,7 +69,12 @@ test("messages that dns-packet writes are read whole, with its fields", () => {
 });
 
 const mutated = fc
-  .tuple(dnsPackets, fc.array(fc.tuple(fc.nat(600), fc.nat(255)), { maxLength: 6 }), fc.nat(2000), fc.boolean())
+  .tuple(
+    dnsPackets,
+    fc.array(fc.tuple(fc.nat(600), fc.nat(255)), { maxLength: 6 }),
+    fc.nat(2000),
+    fc.boolean(),
+  )
   .map(([content, changes, cut, whole]) => {
     const bytes = Uint8Array.from(dnsPacket.encode(content));
     for (const [offset, value] of changes) if (offset < bytes.length) bytes[offset] = value;

@@ -27,7 +27,13 @@ const opt = ({ size, dnssecOk = false }: Edns) => ({
   options: [],
 });
 
-export function queryBytes({ name, type = "A", id = 1, edns, flags = dnsPacket.RECURSION_DESIRED }: Asked): Buffer {
+export function queryBytes({
+  name,
+  type = "A",
+  id = 1,
+  edns,
+  flags = dnsPacket.RECURSION_DESIRED,
+}: Asked): Buffer {
   return dnsPacket.encode({
     ...{ type: "query", id, flags },
     questions: [{ name, type: type as RecordType }],

@@ -90,8 +90,7 @@ export async function startLab(
   const questions: DnsQuestion[] = [];
   const asked: string[] = [];
   const pump = createPump(engine, options.wrap?.(device) ?? device, {
-    dns: (context, question, refresh) =>
-      questions.push({ context, question, ...(refresh && { refresh }) }),
+    dns: (context, question, refresh) => questions.push({ context, question, ...(refresh && { refresh }) }),
     ask: (address) => asked.push(numberToIpv4(address)),
   });
   let settings = labSettings;

@@ -34,7 +34,10 @@ describe("--dns-cache", () => {
 
   for (const text of ["", "8", "8m", "8MB", "63K", "129M", "1G", "-8M", "1.5M", "on", "0"])
     test(`'${text}' is refused`, () =>
-      assert.throws(() => parse(`--dns-cache=${text}`), { code: /^commander\./, message: /64K to 128M, or off/ }));
+      assert.throws(() => parse(`--dns-cache=${text}`), {
+        code: /^commander\./,
+        message: /64K to 128M, or off/,
+      }));
 
   test("no room beside the other tables: the message names it", () =>
     assert.rejects(checkSizes({ maxSessions: 2_500_000, maxMappings: 1 << 17, dnsCache: 1 << 27 }), {

@@ -1,5 +1,5 @@
-import type { DnsCacheCounts } from "../../../src/dns/cache-counts.ts";
 import type { GatewayView, ListedSession } from "../../../src/admin/view.ts";
+import type { DnsCacheCounts } from "../../../src/dns/cache-counts.ts";
 
 export const sampleSession: ListedSession = {
   id: "0-4-3",

@@ -10,8 +10,8 @@ import { scanMessage } from "../../../src/dns/message.ts";
 import { withOrigin } from "../../../src/dns/origin.ts";
 import type { HostMapping, Transport } from "../../../src/dns/proxy.ts";
 import { createRateLimit } from "../../../src/dns/rate-limit.ts";
-import type { ZoneName } from "../../../src/lab/dns-zone.ts";
 import { forgettingSink } from "../../../src/gateway/forgetting-sink.ts";
+import type { ZoneName } from "../../../src/lab/dns-zone.ts";
 import { type Asked, aged, answersOf, queryBytes, replyBytes, soa } from "../../support/dns-cache.ts";
 import { startTestGateway, type TestGateway, type TestGatewayOptions } from "../../support/dns-gateway.ts";
 import { testZone } from "../../support/dns-names.ts";
@@ -44,7 +44,8 @@ async function scene(t: TestContext, options: TestGatewayOptions = {}): Promise<
     pass(seconds) {
       now += seconds * 1000;
     },
-    asked: (name) => gateway.upstream.exchanges.filter((each) => each.name === name && each.type !== 28).length,
+    asked: (name) =>
+      gateway.upstream.exchanges.filter((each) => each.name === name && each.type !== 28).length,
   };
 }
 
@@ -159,7 +160,10 @@ describe("a DNS46 answer and its mapping", () => {
     const sorry = await ask({ name: "v6only.example" });
     mapped = address;
     pass(4);
-    assert.deepEqual(await ask({ name: "v6only.example" }), aged(sorry, queryBytes({ name: "v6only.example" }), 4));
+    assert.deepEqual(
+      await ask({ name: "v6only.example" }),
+      aged(sorry, queryBytes({ name: "v6only.example" }), 4),
+    );
     pass(1);
     assert.notEqual((await ask({ name: "v6only.example" })).indexOf(Buffer.of(10, 46, 0, 1)), -1);
     assert.equal(asked("v6only.example"), 2);

@@ -4,7 +4,15 @@ import { describe, test } from "node:test";
 import { AUTHORITATIVE_ANSWER, CHECKING_DISABLED, RECURSION_DESIRED, TRUNCATED_RESPONSE } from "dns-packet";
 import { readEngineDnsCounts } from "../../../src/dns/cache-counts.ts";
 import { decode } from "../../support/decode.ts";
-import { type Asked, aged, answersOf, type Edns, queryBytes, replyBytes, soa } from "../../support/dns-cache.ts";
+import {
+  type Asked,
+  aged,
+  answersOf,
+  type Edns,
+  queryBytes,
+  replyBytes,
+  soa,
+} from "../../support/dns-cache.ts";
 import { host6, type Lab, nat4, type Result, startLab } from "../../support/engine.ts";
 import { type Flow, flow44, flow66, fromPod, openFlow } from "../../support/flows.ts";
 import { extensionHeader, type PacketSpec } from "../../support/packets.ts";
@@ -51,7 +59,14 @@ function assertHit(result: Result, expected: Uint8Array, flow: Flow = flow44): v
   assert.deepEqual([result.outputs.length, result.questions.length, result.drops], [1, 0, {}]);
   const packet = decode(result.outputs[0]!);
   assert.deepEqual(
-    [packet.source, packet.destination, packet.sourcePort, packet.destinationPort, packet.hops, packet.checksum],
+    [
+      packet.source,
+      packet.destination,
+      packet.sourcePort,
+      packet.destinationPort,
+      packet.hops,
+      packet.checksum,
+    ],
     [flow.remote, flow.pod, 53, 4000, 64, "complete"],
   );
   assert.deepEqual(Buffer.from(packet.payload), Buffer.from(expected));
@@ -77,7 +92,11 @@ describe("answered from the cache", () => {
           const lab = await cacheLab();
           const asked = { name, type, edns };
           const answers = [answersOf[type]!(name, ttl), answersOf[type]!("other.example", ttl + 7)];
-          const reply = replyBytes(asked, { answers, authorities: [soa(900, 60)], flags: AUTHORITATIVE_ANSWER });
+          const reply = replyBytes(asked, {
+            answers,
+            authorities: [soa(900, 60)],
+            flags: AUTHORITATIVE_ANSWER,
+          });
           learn(lab, queryBytes(asked), reply);
           for (const [id, letters, seconds] of [
             [2, "www.example.com", 0],
@@ -125,7 +144,10 @@ describe("answered from the cache", () => {
     const { outputs, drops } = lab.push(packets);
     assert.deepEqual(drops, {});
     const ids = outputs.map((output) => Buffer.from(decode(output).payload).readUInt16BE(0));
-    assert.deepEqual(ids, packets.map((_, id) => id));
+    assert.deepEqual(
+      ids,
+      packets.map((_, id) => id),
+    );
   });
 });
 
@@ -213,13 +235,26 @@ describe("left to the host", () => {
       else assertMiss(result);
     });
 
+  test("a reply of more than 1232 bytes, whatever the client takes over UDP", async () => {
+    const lab = await cacheLab();
+    const asked = { ...long, edns: { size: 4096 } };
+    const reply = replyBytes(asked, { answers: [...longAnswers, ...longAnswers, ...longAnswers] });
+    assert.ok(reply.length > 1232);
+    learn(lab, queryBytes(asked), reply);
+    assertMiss(ask(lab, queryBytes(asked)));
+    assert.equal(counts(lab).entries, 1);
+  });
+
   test("expired, to the millisecond", async () => {
     const lab = await cacheLab();
     const start = 0xffff_f000; // the host's milliseconds wrap meanwhile
     const reply = replyBytes({ name }, answer);
     learn(lab, queryBytes({ name }), reply, { now: start });
     const last = ask(lab, queryBytes({ name }), { now: (start + ttl * 1000 - 1) >>> 0 });
-    assert.deepEqual(Buffer.from(decode(last.outputs[0]!).payload), aged(reply, queryBytes({ name }), ttl - 1));
+    assert.deepEqual(
+      Buffer.from(decode(last.outputs[0]!).payload),
+      aged(reply, queryBytes({ name }), ttl - 1),
+    );
     assertMiss(ask(lab, queryBytes({ name }), { now: (start + ttl * 1000) >>> 0 }));
   });
 
@@ -235,7 +270,9 @@ describe("left to the host", () => {
     const query = queryBytes({ name });
     learn(lab, query, replyBytes({ name }, answer));
     const payload = Buffer.concat([query, query]);
-    const { questions } = ask(lab, payload, { details: { checksum: "partial", gsoSize: query.length, payload } });
+    const { questions } = ask(lab, payload, {
+      details: { checksum: "partial", gsoSize: query.length, payload },
+    });
     assert.equal(questions.length, 2);
   });
 
@@ -256,7 +293,10 @@ describe("not kept", () => {
     ["a query", queryBytes({ name })],
     ["with bytes behind it", Buffer.concat([whole, Buffer.of(0)])],
     ["cut", whole.subarray(0, whole.length - 1)],
-    ["of more than 4 KB", replyBytes({ name }, { answers: Array.from({ length: 160 }, () => answersOf.A!(name, ttl)) })],
+    [
+      "of more than 4 KB",
+      replyBytes({ name }, { answers: Array.from({ length: 160 }, () => answersOf.A!(name, ttl)) }),
+    ],
     ["nothing", new Uint8Array(0)],
   ];
   for (const [why, reply] of replies)
@@ -329,7 +369,12 @@ describe("asked anew before it ends", () => {
     assert.deepEqual([due.questions.length, due.questions[0]?.refresh], [1, true]);
     assert.deepEqual(Buffer.from(due.questions[0]!.question), query);
     assert.deepEqual(ask(lab, query, { now: 270_001 }).questions, [], "one question");
-    lab.pump.keep(due.questions[0]!.context, reply("192.0.2.2"), { seconds: ttl, synthesized: false }, 271_000);
+    lab.pump.keep(
+      due.questions[0]!.context,
+      reply("192.0.2.2"),
+      { seconds: ttl, synthesized: false },
+      271_000,
+    );
     assertHit(ask(lab, query, { now: 500_000 }), aged(reply("192.0.2.2"), query, 229));
     assert.deepEqual([counts(lab).refreshes, counts(lab).entries], [1, 1]);
   });
@@ -378,7 +423,10 @@ describe("room", () => {
       const text = `${now}`.padEnd((now * 37) % 250, "x");
       const seconds = 1 + ((now * 13) % 90);
       const made = replyBytes(asked, {
-        answers: Array.from({ length: 1 + (now % 12) }, () => ({ ...answersOf.TXT!(of, seconds), data: text }) as never),
+        answers: Array.from(
+          { length: 1 + (now % 12) },
+          () => ({ ...answersOf.TXT!(of, seconds), data: text }) as never,
+        ),
       });
       lab.pump.keep(question.context, made, { seconds, synthesized: false }, now * 100);
       kept.set(of, { reply: made, since: now * 100, seconds });
