@@ -14,6 +14,8 @@ const DNSSEC_OK: u32 = 0x00800000;
 const OPT_BYTES: u32 = 11;
 /** RFC 6891 §6.2.3. */
 const UDP_SIZE: u32 = 512;
+/** DNS flag day 2020: larger datagrams risk fragmentation. What an upstream dares is the proxy's to pass on. */
+const LARGEST_UDP: u32 = 1232;
 
 /** The key of an answer: type in bits 0–15, what else the answer depends on in 16–23, length of the name in 24–31. */
 const KEY_RD: u32 = 1 << 16;
@@ -22,7 +24,7 @@ const KEY_CD: u32 = 1 << 18;
 const KEY_EDNS: u32 = 1 << 19;
 const KEY_DO: u32 = 1 << 20;
 
-/** Bytes that the client takes over UDP. */
+/** Bytes that the client takes over UDP, from a cache. */
 export let udpSize: u32 = UDP_SIZE;
 
 const FOLDED = memory.data(264, 8);
@@ -55,7 +57,7 @@ export function readQuery(p: usize, length: u32): u32 {
   if (opt + OPT_BYTES != end || load<u8>(opt) != 0 || load<u16>(opt, 1) != TYPE_OPT << 8) return 0;
   const extended = load<u32>(opt, 5);
   if ((extended & ~DNSSEC_OK) != 0 || load<u16>(opt, 9) != 0) return 0;
-  udpSize = max(UDP_SIZE, <u32>bswap<u16>(load<u16>(opt, 3)));
+  udpSize = min(max(UDP_SIZE, <u32>bswap<u16>(load<u16>(opt, 3))), LARGEST_UDP);
   return key | KEY_EDNS | (extended != 0 ? KEY_DO : 0);
 }
 

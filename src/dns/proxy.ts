@@ -114,7 +114,18 @@ export function createDnsProxy({
     return await answer(admission.query, transport, config).catch(() => undefined);
   }
 
-  const cached = throughCache({ cache, ask: admitted, askAnew, hit: () => questions++ });
+  const cached = throughCache({
+    cache,
+    async ask(query, { transport }: { readonly transport: Transport }) {
+      const bytes = await admitted(query, transport);
+      return bytes && { bytes };
+    },
+    askAnew,
+    remembered(bytes, source) {
+      if (source === "cache") questions++;
+      return { bytes };
+    },
+  });
 
   return {
     configure(next) {
@@ -123,7 +134,8 @@ export function createDnsProxy({
       resolver.configure(next?.upstreams ?? []);
     },
     async handle(query, transport) {
-      const reply = await (config === undefined ? drop("disabled") : cached.handle(query, transport));
+      const answered = config === undefined ? drop("disabled") : await cached.handle(query, { transport });
+      const reply = answered?.bytes;
       if (reply !== undefined) {
         const name = rcodeName(u16(reply, 2) & 15);
         responses[name] = (responses[name] ?? 0) + 1;

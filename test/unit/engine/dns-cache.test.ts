@@ -235,6 +235,16 @@ describe("left to the host", () => {
       else assertMiss(result);
     });
 
+  test("a reply of more than 1232 bytes, whatever the client takes over UDP", async () => {
+    const lab = await cacheLab();
+    const asked = { ...long, edns: { size: 4096 } };
+    const reply = replyBytes(asked, { answers: [...longAnswers, ...longAnswers, ...longAnswers] });
+    assert.ok(reply.length > 1232);
+    learn(lab, queryBytes(asked), reply);
+    assertMiss(ask(lab, queryBytes(asked)));
+    assert.equal(counts(lab).entries, 1);
+  });
+
   test("expired, to the millisecond", async () => {
     const lab = await cacheLab();
     const start = 0xffff_f000; // the host's milliseconds wrap meanwhile
