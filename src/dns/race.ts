@@ -50,6 +50,7 @@ export function race(
   let nextAt = Number.POSITIVE_INFINITY;
   const waiting: Waiting = {
     wakeAt: giveUpAt,
+    place: -1,
     wake(now) {
       if (now >= giveUpAt) giveUp();
       else attemptNext();
