@@ -155,14 +155,16 @@ const families: readonly Family[] = [
     help: "How long the latest answers of the DNS upstream took, by quantile",
     labels: ["upstream", "quantile"],
     read: (view) =>
-      view.dns().upstreams.flatMap(({ address, latencyMs }) =>
-        latencyMs === undefined
-          ? []
-          : [
-              [{ upstream: address, quantile: "0.5" }, latencyMs.p50 / 1000] as const,
-              [{ upstream: address, quantile: "0.99" }, latencyMs.p99 / 1000] as const,
-            ],
-      ),
+      view
+        .dns()
+        .upstreams.flatMap(({ address, latencyMs }) =>
+          latencyMs === undefined
+            ? []
+            : [
+                [{ upstream: address, quantile: "0.5" }, latencyMs.p50 / 1000] as const,
+                [{ upstream: address, quantile: "0.99" }, latencyMs.p99 / 1000] as const,
+              ],
+        ),
   },
   gauge("egress46_start_time_seconds", "When the gateway started, Unix time", (view) =>
     Math.floor(Date.parse(view.status().startedAt) / 1000),

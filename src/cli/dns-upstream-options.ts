@@ -43,6 +43,8 @@ function parseName(text: string): string {
   const name = text.replace(/\.$/, "");
   const label = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/i;
   if (isIP(name) === 0 && !name.split(".").every((each) => label.test(each)))
-    throw new InvalidArgumentError("It must be the name in the servers' certificates, such as dns.quad9.net.");
+    throw new InvalidArgumentError(
+      "It must be the name in the servers' certificates, such as dns.quad9.net.",
+    );
   return name;
 }

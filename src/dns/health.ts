@@ -107,7 +107,9 @@ export function createHealth(upstream: Upstream, log: Logger, recovered: () => v
       counts.refused++;
       // A broken zone, asked for again and again, says nothing about the upstream.
       const { bytes, question } = asked;
-      const name = Buffer.from(bytes.subarray(headerLength, question.nameEnd)).toString("latin1").toLowerCase();
+      const name = Buffer.from(bytes.subarray(headerLength, question.nameEnd))
+        .toString("latin1")
+        .toLowerCase();
       if (refusedNames.has(name) || refusedNames.size >= failuresUntilSick) return;
       refusedNames.add(name);
       failed(asked, "refuses or fails");

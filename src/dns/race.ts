@@ -19,6 +19,8 @@ export const deadlineMs = 2500;
 /** Once an upstream has answered with a failure, the others get no more than this to do better. */
 const secondOpinionMs = 800;
 const maxAttempts = 6;
+/** A network that says no so often to each of them won't say yes within the deadline. */
+const triesOfEach = 3;
 
 interface Attempt {
   readonly member: Member;
@@ -67,7 +69,10 @@ export function race(
   function giveUp(): void {
     blame(attempts.length);
     finish();
-    if (failureReply !== undefined) return outcome.resolve(failureReply);
+    if (failureReply !== undefined) {
+      outcome.resolve(failureReply);
+      return;
+    }
     const names = members.map(({ upstream }) => upstream.address).join(", ");
     outcome.reject(
       new Eg46Error("EG46_UPSTREAM_UNAVAILABLE", `no answer from the DNS upstreams ${names || "(none)"}`),
@@ -91,6 +96,10 @@ export function race(
     return count;
   }
 
+  function triedEnough(): boolean {
+    return attempts.length >= maxAttempts || members.every((member) => tries(member) >= triesOfEach);
+  }
+
   /** The least tried, the well before the sick, in the order of configuration; none of those that said no. */
   function best(): Member | undefined {
     let found: Member | undefined;
@@ -106,8 +115,8 @@ export function race(
   function attemptNext(): void {
     nextAt = Number.POSITIVE_INFINITY;
     const member = best();
-    if (member === undefined) return giveUp();
-    if (attempts.length >= maxAttempts) return;
+    if (member === undefined) giveUp();
+    if (member === undefined || attempts.length >= maxAttempts) return;
     const round = tries(member);
     const startedAt = performance.now();
     const attempt: Attempt = { member, startedAt, open: true, ticket: undefined };
@@ -126,7 +135,10 @@ export function race(
     if (over) return;
     const { member } = attempt;
     const code = rcodeOf(reply);
-    if (code === rcode.SERVFAIL || code === rcode.REFUSED) return refusedBy(member, reply);
+    if (code === rcode.SERVFAIL || code === rcode.REFUSED) {
+      refusedBy(member, reply);
+      return;
+    }
     member.health.answered(asked, performance.now() - attempt.startedAt);
     if (attempts.length > 1) blame(attempts.indexOf(attempt), member);
     finish();
@@ -151,6 +163,7 @@ export function race(
     attempt.member.health.silent(asked);
     // Those not asked yet get their turn at once; second tries keep to the timer, lest we spin.
     if (members.some((member) => tries(member) === 0)) attemptNext();
+    else if (!attempts.some(({ open }) => open) && triedEnough()) giveUp();
   }
 
   deadlines.add(waiting);

@@ -1,6 +1,6 @@
 /** Opens the connections of an upstream: TCP, or TLS with the server's name verified (RFC 7858 §4.2). */
 import { connect, isIP, type Socket } from "node:net";
-import { checkServerIdentity, type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
+import { type ConnectionOptions, checkServerIdentity, connect as connectTls, type TLSSocket } from "node:tls";
 
 export interface TlsSettings {
   /** Authentication name: what the server's certificate must be for. */
@@ -9,10 +9,8 @@ export interface TlsSettings {
   readonly ca?: string | Uint8Array | undefined;
 }
 
-export interface Dial {
-  /** `established` once questions can leave. Failures are the socket's own 'error'. */
-  (established: () => void): Socket;
-}
+/** Calls `established` once questions can leave. Failures are the socket's own 'error'. */
+export type Dial = (established: () => void) => Socket;
 
 export function tcpDial(address: string, port: number): Dial {
   return (established) => connect({ host: address, port, noDelay: true }, established);

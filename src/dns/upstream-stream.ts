@@ -104,11 +104,14 @@ export function createStreamPool({ dial, padded, mismatched, connected }: Stream
   function received(link: Link, message: Uint8Array): void {
     const waiting = message.length >= 2 ? link.pending.get(u16(message, 0)) : undefined;
     const reply = waiting && matchReply(waiting.bytes.subarray(2), waiting.asked.question, message);
-    if (reply === undefined) return mismatched();
-    link.pending.delete(waiting!);
+    if (waiting === undefined || reply === undefined) {
+      mismatched();
+      return;
+    }
+    link.pending.delete(waiting);
     link.answers++;
-    const { asked, whole, sink, bytes } = waiting!;
-    waiting!.over = true;
+    const { asked, whole, sink, bytes } = waiting;
+    waiting.over = true;
     const own = bytes.length > asked.bytes.length + 2 ? unpad(reply) : reply;
     sink.answered(whole ? own : cutToUdp(asked, own));
   }

@@ -6,8 +6,8 @@
 import { createSocket, type Socket } from "node:dgram";
 import { isIpv6 } from "../addresses.ts";
 import type { Asked } from "./asked.ts";
-import { type LetterCase, restoreCase, sameCase, scramble } from "./letter-case.ts";
 import { createIdTable } from "./id-table.ts";
+import { type LetterCase, restoreCase, sameCase, scramble } from "./letter-case.ts";
 import { type Message, patchId, u16 } from "./message.ts";
 import { randomBelow } from "./random-bits.ts";
 import type { Sink, Ticket } from "./upstream.ts";
@@ -117,8 +117,12 @@ export function createUdpPool(
 
   function received(channel: Channel, bytes: Buffer): void {
     const waiting = bytes.length >= 2 ? pending.get(u16(bytes, 0)) : undefined;
-    const reply = waiting?.channel === channel ? matchReply(waiting.bytes, waiting.asked.question, bytes) : undefined;
-    if (waiting === undefined || reply === undefined) return mismatched();
+    const reply =
+      waiting?.channel === channel ? matchReply(waiting.bytes, waiting.asked.question, bytes) : undefined;
+    if (waiting === undefined || reply === undefined) {
+      mismatched();
+      return;
+    }
     settle(waiting);
     if (waiting.scrambled && !backInCase(waiting, reply)) {
       mismatched();

@@ -68,7 +68,8 @@ export function createUpstream({ address, port, settings, log, mismatched }: Ups
       problem = error && (tls ? tlsProblem(error, tls.name) : error.message);
       if (problem === before) return;
       const how = tls ? "TLS" : "TCP";
-      if (problem !== undefined) log.warn({ upstream: address }, `no ${how} connection to the DNS upstream: ${problem}`);
+      if (problem !== undefined)
+        log.warn({ upstream: address }, `no ${how} connection to the DNS upstream: ${problem}`);
       else log.info({ upstream: address }, `the DNS upstream takes ${how} connections again`);
     },
   });

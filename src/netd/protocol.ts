@@ -1,6 +1,6 @@
 import type { Snapshot } from "../config/observe.ts";
-import type { NatBehaviour } from "../engine/behaviour.ts";
 import type { UpstreamOptions } from "../dns/upstream-options.ts";
+import type { NatBehaviour } from "../engine/behaviour.ts";
 import type { EngineOptions } from "../engine/options.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Certificates } from "../mappings/certificates.ts";

@@ -26,7 +26,14 @@ export async function makeDnsCertificates(): Promise<DnsCertificates> {
   const path = (name: string) => join(dir, name);
   const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
   const openssl = (...args: string[]) => mustExecute(["openssl", ...args]);
-  const request = (name: string) => ["req", ...newKey, "-keyout", path(`${name}.key`), "-subj", `/CN=${name}`];
+  const request = (name: string) => [
+    "req",
+    ...newKey,
+    "-keyout",
+    path(`${name}.key`),
+    "-subj",
+    `/CN=${name}`,
+  ];
   async function authority(name: string): Promise<void> {
     await openssl(...request(name), "-x509", "-days", "2", "-out", path(`${name}.crt`));
   }
@@ -37,7 +44,10 @@ export async function makeDnsCertificates(): Promise<DnsCertificates> {
       ...["-CA", path(`${signer}.crt`), "-CAkey", path(`${signer}.key`), "-CAcreateserial"],
       ...["-extfile", path("names")],
     );
-    return { cert: readFileSync(path(`${name}.crt`), "utf8"), key: readFileSync(path(`${name}.key`), "utf8") };
+    return {
+      cert: readFileSync(path(`${name}.crt`), "utf8"),
+      key: readFileSync(path(`${name}.key`), "utf8"),
+    };
   }
   writeFileSync(path("names"), "subjectAltName = DNS:dns.test, IP:127.0.0.1\n");
   await authority("authority");

@@ -149,7 +149,6 @@ export function replyTo(query: Uint8Array, options: ReplyOptions = {}): Buffer {
   head.writeUInt16BE(additional === undefined ? 0 : 1, 10);
   const owner = plainOwner ? query.subarray(headerLength, end - 4) : Uint8Array.of(0xc0, headerLength);
   const fixed = Uint8Array.of(0, 1, 0, 1, 0, 0, 0, 60, 0, 4);
-  const record =
-    answer === undefined ? [] : [owner, fixed, Uint8Array.from(answer.split("."), Number)];
+  const record = answer === undefined ? [] : [owner, fixed, Uint8Array.from(answer.split("."), Number)];
   return Buffer.concat([head, ...record, ...(additional === undefined ? [] : [additional])]);
 }

@@ -4,7 +4,7 @@ import { readAsked } from "../../../src/dns/asked.ts";
 import { createExchange } from "../../../src/dns/exchange.ts";
 import { createFailureCache } from "../../../src/dns/failure-cache.ts";
 import { rcode, rcodeOf } from "../../../src/dns/message.ts";
-import { questionFor, type QuestionOptions, withUpstreams } from "../../support/dns-upstreams.ts";
+import { type QuestionOptions, questionFor, withUpstreams } from "../../support/dns-upstreams.ts";
 import { replyTo, type Script } from "../../support/scripted-upstream.ts";
 
 const askedFor = (name: string, options?: QuestionOptions) => readAsked(questionFor(name, options))!;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { expandName, nameToText, textToName } from "../../../src/dns/name.ts";
 import { restoreCase, scramble } from "../../../src/dns/letter-case.ts";
 import { scanMessage } from "../../../src/dns/message.ts";
+import { expandName, nameToText, textToName } from "../../../src/dns/name.ts";
 import { createWriter } from "../../../src/dns/writer.ts";
 import { questionFor, withUpstreams } from "../../support/dns-upstreams.ts";
 import { replyTo, type Script } from "../../support/scripted-upstream.ts";
@@ -21,7 +21,10 @@ describe("0x20", { concurrency: true }, () => {
       for (let round = 0; round < 10; round++) {
         const reply = await resolver.resolve(questionFor("A-rather-LONG.name.example"), false);
         assert.equal(nameToText(expandName(reply.bytes, 12)!), "A-rather-LONG.name.example");
-        assert.equal(nameToText(expandName(reply.bytes, reply.records[0]!.owner)!), "A-rather-LONG.name.example");
+        assert.equal(
+          nameToText(expandName(reply.bytes, reply.records[0]!.owner)!),
+          "A-rather-LONG.name.example",
+        );
       }
       const seen = new Set(servers[0]!.asked.map((question) => question.name));
       assert.ok(seen.size >= 8, [...seen].join(" "));
@@ -29,10 +32,14 @@ describe("0x20", { concurrency: true }, () => {
     }));
 
   test("auto: owner names written out come back in the client's letters, too", () =>
-    withUpstreams([({ query, send }) => send(replyTo(query, { plainOwner: true }))], {}, async ({ resolver }) => {
-      const reply = await resolver.resolve(questionFor(name), false);
-      assert.equal(nameToText(expandName(reply.bytes, reply.records[0]!.owner)!), name);
-    }));
+    withUpstreams(
+      [({ query, send }) => send(replyTo(query, { plainOwner: true }))],
+      {},
+      async ({ resolver }) => {
+        const reply = await resolver.resolve(questionFor(name), false);
+        assert.equal(nameToText(expandName(reply.bytes, reply.records[0]!.owner)!), name);
+      },
+    ));
 
   test("off: the client's letters leave", () =>
     withUpstreams([good], { settings: { letterCase: "off" } }, async ({ resolver, servers }) => {
@@ -53,7 +60,10 @@ describe("0x20", { concurrency: true }, () => {
 
   test("auto ends for a server that neither keeps case nor has TCP: the question is answered all the same", () =>
     withUpstreams(
-      [({ transport, ...question }) => (transport === "udp" ? lowering({ transport, ...question }) : question.close())],
+      [
+        ({ transport, ...question }) =>
+          transport === "udp" ? lowering({ transport, ...question }) : question.close(),
+      ],
       {},
       async ({ resolver }) => {
         assert.equal((await resolver.resolve(questionFor(name), false)).records.length, 1);

@@ -91,10 +91,13 @@ describe("TCP to an upstream", { concurrency: true }, () => {
     }));
 
   test("a client over UDP is not given more than it takes, when 0x20 sends its question to TCP", () => {
-    const large = { additional: Buffer.concat([Buffer.from([0, 0, 16, 0, 1, 0, 0, 0, 9, 2, 88]), text(600)]) };
+    const large = {
+      additional: Buffer.concat([Buffer.from([0, 0, 16, 0, 1, 0, 0, 0, 9, 2, 88]), text(600)]),
+    };
     const script: Script = ({ query, transport, send }) => {
       const reply = replyTo(query, transport === "tcp" ? large : {});
-      if (transport === "udp") for (let at = 13; reply[at] !== 0; at++) reply[at]! ^= isLetter(reply[at]!) ? 32 : 0;
+      if (transport === "udp")
+        for (let at = 13; reply[at] !== 0; at++) reply[at]! ^= isLetter(reply[at]!) ? 32 : 0;
       send(reply);
     };
     return withUpstreams([script], {}, async ({ resolver }) => {

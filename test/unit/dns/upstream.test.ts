@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { hasCode } from "../../../src/errors.ts";
 import { patchId, rcodeName, rcodeOf, u16 } from "../../../src/dns/message.ts";
+import { hasCode } from "../../../src/errors.ts";
 import { questionFor, withUpstreams } from "../../support/dns-upstreams.ts";
 import { replyTo, type Script } from "../../support/scripted-upstream.ts";
 
@@ -106,7 +106,9 @@ describe("what an upstream does, alone and in front of a good one", { concurrenc
         const [first, second] = servers;
         const before = [first!.asked.length, second!.asked.length] as const;
         await Promise.all(
-          Array.from({ length: 20 }, (_, index) => resolver.resolve(questionFor(`later${index}.example`), true)),
+          Array.from({ length: 20 }, (_, index) =>
+            resolver.resolve(questionFor(`later${index}.example`), true),
+          ),
         );
         assert.equal(first!.asked.filter(({ name }) => name.startsWith("later")).length, 0);
         assert.ok(second!.asked.length >= before[1] + 20);
@@ -144,7 +146,10 @@ test("latencies and counts of an upstream", () =>
 
 test("many at once: each question has its own answer, IDs and ports are spread", () =>
   withUpstreams(
-    [({ query, name, send }) => send(replyTo(query, { answer: `192.0.2.${Number.parseInt(name, 10) % 256}` }))],
+    [
+      ({ query, name, send }) =>
+        send(replyTo(query, { answer: `192.0.2.${Number.parseInt(name, 10) % 256}` })),
+    ],
     {},
     async ({ resolver, servers }) => {
       const [rounds, atOnce] = [20, 100];
