@@ -55,7 +55,7 @@ test("a Pod reaches an IPv6-only host by name", tools, async (t) => {
     for (const type of types)
       for (const tcp of [false, true])
         await t.test(
-          `${name} ${type} over ${tcp ? "TCP" : "UDP"}: the upstream's bytes but for the ID`,
+          `${name} ${type} over ${tcp ? "TCP" : "UDP"}: the upstream's bytes but for ID and letter case`,
           async () => {
             const id = 4660;
             const query = encode({
@@ -79,6 +79,8 @@ test("a Pod reaches an IPv6-only host by name", tools, async (t) => {
             assert.ok(upstream.length > 0, "the upstream was asked");
             const bytes = Buffer.from(upstream.at(-1)!.reply!);
             assert.equal(reply.readUInt16BE(0), id);
+            // 0x20: the upstream sees other letters than the client has.
+            query.copy(bytes, 12, 12, query.indexOf(0, 12));
             assert.equal(reply.subarray(2).toString("hex"), bytes.subarray(2).toString("hex"));
           },
         );
