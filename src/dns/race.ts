@@ -6,7 +6,7 @@ import { Eg46Error } from "../errors.ts";
 import type { Asked } from "./asked.ts";
 import type { Deadlines, Waiting } from "./deadlines.ts";
 import type { Health } from "./health.ts";
-import { type Message, rcode, rcodeOf } from "./message.ts";
+import { type Message, rcode, rcodeName, rcodeOf } from "./message.ts";
 import type { Ticket, Upstream } from "./upstream.ts";
 
 export interface Member {
@@ -36,6 +36,9 @@ export interface Outcome {
   reject(error: Eg46Error): void;
 }
 
+/** A step, for people: `what` is asked, an RCODE name, or an error's text; `ms` since the question came. */
+export type Trace = (upstream: string, what: string, ms: number) => void;
+
 /** Ends within {@link deadlineMs}. */
 export function race(
   asked: Asked,
@@ -43,12 +46,14 @@ export function race(
   members: readonly Member[],
   deadlines: Deadlines,
   outcome: Outcome,
+  trace?: Trace,
 ): void {
   const attempts: Attempt[] = [];
   const refused: Member[] = [];
   let failureReply: Message | undefined;
   let over = false;
-  let giveUpAt = performance.now() + deadlineMs;
+  const began = performance.now();
+  let giveUpAt = began + deadlineMs;
   let nextAt = Number.POSITIVE_INFINITY;
   const waiting: Waiting = {
     wakeAt: giveUpAt,
@@ -124,9 +129,10 @@ export function race(
     nextAt = startedAt + member.health.patienceMs() * 2 ** round;
     waiting.wakeAt = Math.min(giveUpAt, nextAt);
     member.health.asked();
+    trace?.(member.upstream.address, "asked", startedAt - began);
     attempt.ticket = member.upstream.ask(asked, whole, {
       answered: (reply) => answered(attempt, reply),
-      failed: () => failed(attempt),
+      failed: (error) => failed(attempt, error),
     });
   }
 
@@ -135,6 +141,7 @@ export function race(
     if (over) return;
     const { member } = attempt;
     const code = rcodeOf(reply);
+    trace?.(member.upstream.address, rcodeName(code), performance.now() - began);
     if (code === rcode.SERVFAIL || code === rcode.REFUSED) {
       refusedBy(member, reply);
       return;
@@ -157,9 +164,10 @@ export function race(
     attemptNext();
   }
 
-  function failed(attempt: Attempt): void {
+  function failed(attempt: Attempt, { message }: Error): void {
     attempt.open = false;
     if (over) return;
+    trace?.(attempt.member.upstream.address, message, performance.now() - began);
     attempt.member.health.silent(asked);
     // Those not asked yet get their turn at once; second tries keep to the timer, lest we spin.
     if (members.some((member) => tries(member) === 0)) attemptNext();
