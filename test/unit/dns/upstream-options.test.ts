@@ -36,10 +36,15 @@ describe("options of DNS upstreams", () => {
       });
     });
 
+  test("--dns-tcp", () => {
+    assert.deepEqual(upstreamSettings(parse("--dns-tcp"), undefined), { letterCase: "auto", tcp: true });
+  });
+
   const wrong: [args: string[], message: RegExp][] = [
     [["--dns-tls", "https://dns.quad9.net"], /such as dns\.quad9\.net/],
     [["--dns-tls", ""], /such as dns\.quad9\.net/],
     [["--dns-tls-ca", "ca.crt"], /needs --dns-tls NAME/],
+    [["--dns-tcp", "--dns-tls", "dns.test"], /exclude each other/],
     [["--dns-0x20", "on"], /auto, off/],
   ];
   for (const [args, message] of wrong)
