@@ -1,0 +1,121 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { mustExecute } from "./exec.ts";
+import { freePort, startRedis, type TestRedis } from "./redis.ts";
+
+export interface TestSentinels {
+  /** `redis+sentinel://…/mymaster`, the first of whose sentinels is not there. */
+  readonly url: string;
+  /** The first primary, then its replica. */
+  readonly servers: readonly TestRedis[];
+  readonly sentinel: TestRedis;
+  /** Whom the sentinel names. */
+  primary(): Promise<TestRedis>;
+  stop(): Promise<void>;
+}
+
+/** `config`: further lines of both servers. */
+export async function startSentinels(
+  options: { tls?: boolean; config?: readonly string[]; sentinelConfig?: readonly string[] } = {},
+): Promise<TestSentinels> {
+  const { tls = false, config = [], sentinelConfig = [] } = options;
+  const mutual = tls ? ["tls-replication yes"] : [];
+  const first = await startRedis({ tls, config: ["repl-diskless-sync-delay 0", ...mutual, ...config] });
+  const { certificates } = first;
+  const second = await startRedis({
+    certificates,
+    config: ["repl-diskless-sync-delay 0", ...mutual, ...config, `replicaof 127.0.0.1 ${first.port}`],
+  });
+  await patiently("replica online", async () => /state=online/.test(await first.cli("INFO", "replication")));
+  const sentinel = await startRedis({
+    certificates,
+    sentinel: true,
+    config: [
+      ...mutual,
+      `sentinel monitor mymaster 127.0.0.1 ${first.port} 1`,
+      "sentinel down-after-milliseconds mymaster 700",
+      "sentinel failover-timeout mymaster 3000",
+      ...sentinelConfig,
+    ],
+  });
+  const servers = [first, second];
+  await sentinel.cli("SENTINEL", "DEBUG", "info-period", "300").catch(() => {});
+  await patiently("replica known", async () => /slaves=1/.test(await sentinel.cli("INFO", "sentinel")));
+  const scheme = tls ? "rediss" : "redis";
+  return {
+    url: `${scheme}+sentinel://127.0.0.1:${await freePort()},127.0.0.1:${sentinel.port}/mymaster`,
+    servers,
+    sentinel,
+    async primary() {
+      const [, port] = (await sentinel.cli("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster")).split("\n");
+      return servers.find((server) => String(server.port) === port)!;
+    },
+    async stop() {
+      for (const server of [sentinel, second, first]) await server.stop();
+    },
+  };
+}
+
+export interface TestCluster {
+  readonly url: string;
+  readonly nodes: readonly TestRedis[];
+  /** Follows redirections. */
+  cli(...args: string[]): Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** Three primaries with a third of the slots each; the URL names one of them. `replicas`: one for each. */
+export async function startCluster({ replicas = false } = {}): Promise<TestCluster> {
+  const start = async () => {
+    const bus = await freePort();
+    const node = await startRedis({
+      config: [
+        "cluster-enabled yes",
+        `cluster-port ${bus}`,
+        "cluster-node-timeout 700",
+        "cluster-require-full-coverage no",
+        "cluster-replica-validity-factor 0",
+        "repl-diskless-sync-delay 0",
+      ],
+    });
+    return { node, bus };
+  };
+  const all = await Promise.all(Array.from({ length: replicas ? 6 : 3 }, start));
+  const [first] = all;
+  const nodes = all.map(({ node }) => node);
+  for (const [index, node] of nodes.entries())
+    await node.cli("CLUSTER", "SET-CONFIG-EPOCH", String(index + 1));
+  const bounds = [0, 5461, 10923, 16384];
+  for (const [index, node] of nodes.slice(0, 3).entries())
+    await node.cli("CLUSTER", "ADDSLOTSRANGE", String(bounds[index]), String(bounds[index + 1]! - 1));
+  for (const { node, bus } of all.slice(1))
+    await first!.node.cli("CLUSTER", "MEET", "127.0.0.1", String(node.port), String(bus));
+  const met = async (node: TestRedis) => {
+    const info = await node.cli("CLUSTER", "INFO");
+    return /cluster_state:ok/.test(info) && info.includes(`cluster_known_nodes:${all.length}`);
+  };
+  for (const node of nodes) await patiently("cluster met", () => met(node));
+  for (const node of nodes)
+    await patiently("slots known", async () => (await node.cli("CLUSTER", "SHARDS")).includes("10923"));
+  for (const [index, node] of nodes.slice(3).entries())
+    await node.cli("CLUSTER", "REPLICATE", await nodes[index]!.cli("CLUSTER", "MYID"));
+  if (replicas)
+    for (const node of nodes.slice(0, 3))
+      await patiently("replicas", async () => /state=online/.test(await node.cli("INFO", "replication")));
+  return {
+    url: `redis+cluster://127.0.0.1:${nodes[0]!.port}`,
+    nodes,
+    cli: async (...args) =>
+      (await mustExecute(["redis-cli", "-c", "-p", String(nodes[0]!.port), ...args])).trim(),
+    async stop() {
+      for (const node of nodes) await node.stop();
+    },
+  };
+}
+
+async function patiently(what: string, condition: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 300; tries++) {
+    if (await condition()) return;
+    await delay(30);
+  }
+  throw new Error(`the servers don't come up: ${what}`);
+}
