@@ -37,10 +37,12 @@ export async function followChanges(
     await trackAll(parts, listener, AbortSignal.any([signal, refused.signal]), () => refused.abort());
     if (signal.aborted) return;
     const without = AbortSignal.any([signal, AbortSignal.timeout(retryTrackingMs)]);
-    const events = await subscribeAll(parts, listener, without);
+    const events = await eventSources(parts);
     const instead = events ? "following key events" : "looking for changes by SCAN";
     log.info(`mapping store ${nodes.name} refuses CLIENT TRACKING: ${instead} instead`);
     const source = { intervalMs: events ? pollBesideEventsMs : pollMs, list: parts.list };
+    for (const node of events ?? []) void followEvents(node, parts.read, listener, without);
+    // Its resync is the first; a gap in the events shows at its next look.
     await pollChanges(source, listener, without);
   }
 }
@@ -102,17 +104,11 @@ async function trackAll(
   await Promise.all(sessions);
 }
 
-/** True when every primary sends key events, which are then reported until the signal aborts. */
-async function subscribeAll(
-  { nodes, read }: FollowParts,
-  listener: StoreListener,
-  signal: AbortSignal,
-): Promise<boolean> {
+/** All primaries, if each of them sends key events. */
+async function eventSources({ nodes }: FollowParts): Promise<readonly RedisNode[] | undefined> {
   const all = nodes.primaries();
   const sent = await Promise.all(all.map((node) => sendsEvents(node)));
-  if (all.length === 0 || sent.includes(false)) return false;
-  for (const node of all) void followEvents(node, read, listener, signal);
-  return true;
+  return all.length === 0 || sent.includes(false) ? undefined : all;
 }
 
 /** Whether it is configured so already: never CONFIG SET, which changes the server for everybody. */
@@ -151,7 +147,6 @@ async function followEvents(
       const report = reporter(read, listener, drop);
       redis.on("pmessage", (_pattern, channel: string) => report([channel.slice(channel.indexOf(":") + 1)]));
       await redis.psubscribe(`__keyspace@*__:${keyPrefix}*`);
-      listener.resync();
       await ended;
     } catch {
     } finally {

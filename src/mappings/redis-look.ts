@@ -5,11 +5,14 @@ export interface ServerLook {
   readonly mode: string;
   readonly primary: boolean;
   readonly loading: boolean;
-  /** Replicas that follow, not those that still copy. */
+  /** Replicas that follow closely: not those that still copy, or don't answer. */
   readonly replicas: number;
   /** Another text: another server, process or line of replication; what was written before may be lost. */
   readonly lineage: string;
 }
+
+/** A replica confirms each second how far it is. */
+const maxLagS = 10;
 
 /** Undefined: the server's access list refuses INFO. Rejects when the connection fails. */
 export async function lookAt(redis: Redis): Promise<ServerLook | undefined> {
@@ -27,7 +30,10 @@ export function readInfo(info: string): ServerLook {
     mode: field("redis_mode") ?? "standalone",
     primary: field("role") !== "slave",
     loading: field("loading") === "1" || field("async_loading") === "1",
-    replicas: [...info.matchAll(/^slave\d+:.*\bstate=online\b/gm)].length,
+    replicas: [...info.matchAll(/^slave\d+:.*\bstate=online,offset=(\d+),lag=(\d+)/gm)].filter(
+      // 0 of more: it has not confirmed anything yet.
+      ([, offset, lag]) => (offset !== "0" || field("master_repl_offset") === "0") && Number(lag) <= maxLagS,
+    ).length,
     lineage: `${field("run_id")}/${field("master_replid")}`,
   };
 }

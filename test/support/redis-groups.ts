@@ -25,7 +25,7 @@ export async function startSentinels(
     certificates,
     config: ["repl-diskless-sync-delay 0", ...mutual, ...config, `replicaof 127.0.0.1 ${first.port}`],
   });
-  await patiently("replica online", async () => /state=online/.test(await first.cli("INFO", "replication")));
+  await patiently("replica online", () => follows(first));
   const sentinel = await startRedis({
     certificates,
     sentinel: true,
@@ -98,9 +98,7 @@ export async function startCluster({ replicas = false } = {}): Promise<TestClust
     await patiently("slots known", async () => (await node.cli("CLUSTER", "SHARDS")).includes("10923"));
   for (const [index, node] of nodes.slice(3).entries())
     await node.cli("CLUSTER", "REPLICATE", await nodes[index]!.cli("CLUSTER", "MYID"));
-  if (replicas)
-    for (const node of nodes.slice(0, 3))
-      await patiently("replicas", async () => /state=online/.test(await node.cli("INFO", "replication")));
+  if (replicas) for (const node of nodes.slice(0, 3)) await patiently("replicas", () => follows(node));
   return {
     url: `redis+cluster://127.0.0.1:${nodes[0]!.port}`,
     nodes,
@@ -110,6 +108,15 @@ export async function startCluster({ replicas = false } = {}): Promise<TestClust
       for (const node of nodes) await node.stop();
     },
   };
+}
+
+/** Online, and with everything that the primary has. */
+async function follows(primary: TestRedis): Promise<boolean> {
+  // Something to follow.
+  await primary.cli("PUBLISH", "egress46", "test");
+  const info = await primary.cli("INFO", "replication");
+  const offset = /master_repl_offset:(\d+)/.exec(info)?.[1];
+  return offset !== "0" && info.includes(`state=online,offset=${offset},`);
 }
 
 async function patiently(what: string, condition: () => Promise<boolean>): Promise<void> {
