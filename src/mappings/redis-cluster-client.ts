@@ -11,6 +11,8 @@ export interface CallLimits {
 export interface ClusterRoute {
   /** Runs a command on the node that has the key. */
   run<T>(what: string, key: string, command: (redis: Redis) => Promise<T>, limits: CallLimits): Promise<T>;
+  /** The node that has the key, as far as known. */
+  nodeOf(key: string): RedisNode | undefined;
   /** Names of all primaries. */
   primaries(): readonly string[];
   node(name: string): RedisNode | undefined;
@@ -30,16 +32,7 @@ export function clusterClient(route: ClusterRoute, what: string, limits: CallLim
 
   const own: Record<string, unknown> = {
     isCluster: true,
-    // The value of another Redis type is nil to MGET.
-    mget: (keys: readonly string[]) =>
-      Promise.all(
-        keys.map((key) =>
-          on(key, "get", [key]).catch((error) => {
-            if (/^WRONGTYPE/.test(error.cause?.message ?? "")) return null;
-            throw error;
-          }),
-        ),
-      ),
+    mget: (keys: readonly string[]) => getAll(route, what, limits, keys, (key) => on(key, "get", [key])),
     scan: (cursor: string, ...words: Word[]) => scan(route, what, limits, cursor, words),
   };
   return new Proxy(own, {
@@ -49,6 +42,51 @@ export function clusterClient(route: ClusterRoute, what: string, limits: CallLim
       return (...words: Word[]) => on(String(words[0]), name, words);
     },
   }) as unknown as Redis;
+}
+
+/** MGET: a pipeline of GETs for each node; what a node doesn't answer with a value is asked for on its own. */
+async function getAll(
+  route: ClusterRoute,
+  what: string,
+  { endMs, replicated }: CallLimits,
+  keys: readonly string[],
+  get: (key: string) => Promise<unknown>,
+): Promise<unknown[]> {
+  const byNode = new Map<RedisNode | undefined, number[]>();
+  for (const [index, key] of keys.entries()) {
+    const node = route.nodeOf(key);
+    const indices = byNode.get(node);
+    if (indices === undefined) byNode.set(node, [index]);
+    else indices.push(index);
+  }
+  const values: unknown[] = new Array(keys.length);
+  const one = async (index: number) => {
+    values[index] = await get(keys[index]!).catch((error) => {
+      // The value of another Redis type is nil to MGET.
+      if (/^WRONGTYPE/.test(error.cause?.message ?? "")) return null;
+      throw error;
+    });
+  };
+  await Promise.all(
+    Array.from(byNode, async ([node, indices]) => {
+      if (!node?.connected()) return await Promise.all(indices.map(one));
+      const run = replicated ? node.replicated : node.call;
+      const gets = indices.map((index) => ["get", keys[index]!]);
+      const replies = await run(
+        what,
+        (redis) => redis.pipeline(gets).exec(),
+        Math.max(endMs - performance.now(), 1),
+      );
+      const refused: number[] = [];
+      for (const [position, index] of indices.entries()) {
+        const [error, value] = replies?.[position] ?? [new Error("no reply")];
+        if (error) refused.push(index);
+        else values[index] = value;
+      }
+      return await Promise.all(refused.map(one));
+    }),
+  );
+  return values;
 }
 
 /** The cursor names the node; when that is no primary any more, what it had is elsewhere now and the scan has failed. */

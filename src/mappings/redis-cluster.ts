@@ -18,6 +18,7 @@ export interface ClusterParts {
 
 interface Member {
   readonly endpoint: Endpoint;
+  readonly state: StoreState;
   readonly node: RedisNode;
 }
 
@@ -47,7 +48,8 @@ export function openCluster({ name, seeds, open, state }: ClusterParts): RedisNo
     const key = keyOf(endpoint);
     let found = members.get(key);
     if (found === undefined) {
-      found = { endpoint, node: open(endpoint, memberState()) };
+      const own = memberState();
+      found = { endpoint, state: own, node: open(endpoint, own) };
       members.set(key, found);
     }
     return found;
@@ -80,11 +82,20 @@ export function openCluster({ name, seeds, open, state }: ClusterParts): RedisNo
     return orphan < 0 ? undefined : `no node has slot ${orphan} (cluster down)`;
   }
 
+  /** What is only just being connected to is no failure yet. */
   function note(): void {
     if (closed) return;
     const reason = trouble();
-    if (reason === undefined) state.recovered();
-    else if (primaries.length > 0 || !reason.includes("waits for")) state.failed(reason);
+    if (reason === undefined) {
+      state.recovered();
+      return;
+    }
+    const looked = primaries.length > 0 ? primaries : [...seedKeys];
+    if (
+      looked.some((key) => members.get(key)?.state.problem() !== undefined) ||
+      (primaries.length > 0 && orphan >= 0)
+    )
+      state.failed(reason);
   }
 
   async function refresh(): Promise<void> {
@@ -142,6 +153,7 @@ export function openCluster({ name, seeds, open, state }: ClusterParts): RedisNo
 
   const route: ClusterRoute = {
     primaries: () => primaries,
+    nodeOf: (key) => members.get(slots[slotOf(key)] ?? "")?.node,
     node: (key) => members.get(key)?.node,
     async run(what, key, command, { endMs, replicated }) {
       const text = `${name}: ${what}`;
