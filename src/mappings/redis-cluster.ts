@@ -192,7 +192,8 @@ export function openCluster({ name, seeds, open, state }: ClusterParts): RedisNo
     ): Promise<T> => {
       const text = `${name}: ${what}`;
       if (closed) throw unavailable(text, "the store is closed");
-      const endMs = performance.now() + budgetMs;
+      // A reason that is known comes before the time is up.
+      const endMs = performance.now() + budgetMs - 2 * retryMs;
       return await within(budgetMs, text, command(clusterClient(route, what, { endMs, replicated })));
     };
   }

@@ -65,7 +65,7 @@ export function createReplication(
   async function send(redis: Redis, batch: readonly Item[]): Promise<void> {
     const copies = Math.max(...batch.map((item) => item.copies));
     redis.stream.cork();
-    const replies = batch.map(({ command }) => command(redis));
+    const replies = batch.map(async ({ command }) => await command(redis));
     const reached = redis.wait(copies, waitMs);
     redis.stream.uncork();
     for (const reply of replies) reply.catch(() => {});
@@ -92,9 +92,13 @@ export function createReplication(
     own ??= open();
     const connection = own;
     const outcome = new Promise<T>((resolve) => {
-      queue.push({ command, copies, done: (settled) => resolve(settled as Promise<T>) });
+      const done = (settled: Promise<unknown>) => {
+        // Late outcomes go unobserved, and so does a second one: of a batch that was given up.
+        settled.catch(() => {});
+        resolve(settled as Promise<T>);
+      };
+      queue.push({ command, copies, done });
     });
-    // Late outcomes go unobserved.
     outcome.catch(() => {});
     // Of one turn of the event loop all go out together.
     if (!busy) queueMicrotask(() => busy || drain(connection));

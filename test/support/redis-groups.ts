@@ -15,44 +15,59 @@ export interface TestSentinels {
 
 /** `config`: further lines of both servers. */
 export async function startSentinels(
-  options: { tls?: boolean; config?: readonly string[]; sentinelConfig?: readonly string[] } = {},
+  options: {
+    tls?: boolean;
+    config?: readonly string[];
+    password?: string;
+    sentinelConfig?: readonly string[];
+    sentinelPassword?: string;
+  } = {},
 ): Promise<TestSentinels> {
-  const { tls = false, config = [], sentinelConfig = [] } = options;
+  const { tls = false, config = [], password, sentinelConfig = [], sentinelPassword } = options;
   const mutual = tls ? ["tls-replication yes"] : [];
-  const first = await startRedis({ tls, config: ["repl-diskless-sync-delay 0", ...mutual, ...config] });
-  const { certificates } = first;
-  const second = await startRedis({
-    certificates,
-    config: ["repl-diskless-sync-delay 0", ...mutual, ...config, `replicaof 127.0.0.1 ${first.port}`],
-  });
-  await patiently("replica online", () => follows(first));
-  const sentinel = await startRedis({
-    certificates,
-    sentinel: true,
-    config: [
-      ...mutual,
-      `sentinel monitor mymaster 127.0.0.1 ${first.port} 1`,
-      "sentinel down-after-milliseconds mymaster 700",
-      "sentinel failover-timeout mymaster 3000",
-      ...sentinelConfig,
-    ],
-  });
-  const servers = [first, second];
-  await sentinel.cli("SENTINEL", "DEBUG", "info-period", "300").catch(() => {});
-  await patiently("replica known", async () => /slaves=1/.test(await sentinel.cli("INFO", "sentinel")));
-  const scheme = tls ? "rediss" : "redis";
-  return {
-    url: `${scheme}+sentinel://127.0.0.1:${await freePort()},127.0.0.1:${sentinel.port}/mymaster`,
-    servers,
-    sentinel,
-    async primary() {
-      const [, port] = (await sentinel.cli("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster")).split("\n");
-      return servers.find((server) => String(server.port) === port)!;
-    },
-    async stop() {
-      for (const server of [sentinel, second, first]) await server.stop();
-    },
+  const common = ["repl-diskless-sync-delay 0", ...mutual, ...config];
+  const first = await startRedis({ tls, password, config: common });
+  const started = [first];
+  const stop = async () => {
+    for (const server of started.reverse()) await server.stop();
   };
+  try {
+    const { certificates } = first;
+    const login = password === undefined ? [] : [`masterauth ${password}`];
+    const second = await startRedis({
+      ...{ certificates, password },
+      config: [...common, ...login, `replicaof 127.0.0.1 ${first.port}`],
+    });
+    started.push(second);
+    await patiently("replica online", () => follows(first));
+    const sentinel = await startRedis({
+      ...{ certificates, password: sentinelPassword, sentinel: true },
+      config: [
+        ...mutual,
+        `sentinel monitor mymaster 127.0.0.1 ${first.port} 1`,
+        "sentinel down-after-milliseconds mymaster 700",
+        "sentinel failover-timeout mymaster 3000",
+        ...(password === undefined ? [] : [`sentinel auth-pass mymaster ${password}`]),
+        ...sentinelConfig,
+      ],
+    });
+    started.push(sentinel);
+    await sentinel.cli("SENTINEL", "DEBUG", "info-period", "300");
+    await patiently("replica known", async () => /slaves=1/.test(await sentinel.cli("INFO", "sentinel")));
+    const servers = [first, second];
+    const hosts = `127.0.0.1:${await freePort()},127.0.0.1:${sentinel.port}`;
+    return {
+      url: `${tls ? "rediss" : "redis"}+sentinel://${hosts}/mymaster`,
+      ...{ servers, sentinel, stop },
+      async primary() {
+        const named = await sentinel.cli("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster");
+        return servers.find((server) => named.endsWith(String(server.port)))!;
+      },
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
 }
 
 export interface TestCluster {

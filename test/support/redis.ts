@@ -39,6 +39,7 @@ export async function startRedis(
     tls?: boolean;
     /** Of another server, whose folder must live as long. */
     certificates?: TestCertificates | undefined;
+    password?: string | undefined;
     /** The server is a sentinel. */
     sentinel?: boolean;
     config?: readonly string[];
@@ -65,13 +66,16 @@ export async function startRedis(
     `unixsocket ${socket}`,
     `dir ${dir}`,
     'save ""',
+    ...(options.password === undefined ? [] : [`requirepass ${options.password}`]),
     ...(options.config ?? []),
   ];
+  const login = options.password === undefined ? [] : ["--no-auth-warning", "-a", options.password];
   const conf = join(dir, "redis.conf");
   writeFileSync(conf, `${lines.join("\n")}\n`);
   let server: ChildProcess | undefined;
 
-  const cli = async (...args: string[]) => (await mustExecute(["redis-cli", "-s", socket, ...args])).trim();
+  const cli = async (...args: string[]) =>
+    (await mustExecute(["redis-cli", "-s", socket, ...login, ...args])).trim();
 
   async function start(): Promise<void> {
     const argv = ["redis-server", conf, ...(options.sentinel ? ["--sentinel"] : [])];
