@@ -39,7 +39,7 @@ export async function startSentinels(
       config: [...common, ...login, `replicaof 127.0.0.1 ${first.port}`],
     });
     started.push(second);
-    await patiently("replica online", () => follows(first));
+    await followed(first);
     const sentinel = await startRedis({
       ...{ certificates, password: sentinelPassword, sentinel: true },
       config: [
@@ -95,43 +95,55 @@ export async function startCluster({ replicas = false } = {}): Promise<TestClust
     return { node, bus };
   };
   const all = await Promise.all(Array.from({ length: replicas ? 6 : 3 }, start));
-  const [first] = all;
   const nodes = all.map(({ node }) => node);
-  for (const [index, node] of nodes.entries())
-    await node.cli("CLUSTER", "SET-CONFIG-EPOCH", String(index + 1));
-  const bounds = [0, 5461, 10923, 16384];
-  for (const [index, node] of nodes.slice(0, 3).entries())
-    await node.cli("CLUSTER", "ADDSLOTSRANGE", String(bounds[index]), String(bounds[index + 1]! - 1));
-  for (const { node, bus } of all.slice(1))
-    await first!.node.cli("CLUSTER", "MEET", "127.0.0.1", String(node.port), String(bus));
-  const met = async (node: TestRedis) => {
-    const info = await node.cli("CLUSTER", "INFO");
-    return /cluster_state:ok/.test(info) && info.includes(`cluster_known_nodes:${all.length}`);
+  const stop = async () => {
+    for (const node of nodes) await node.stop();
   };
-  for (const node of nodes) await patiently("cluster met", () => met(node));
-  for (const node of nodes)
-    await patiently("slots known", async () => (await node.cli("CLUSTER", "SHARDS")).includes("10923"));
-  for (const [index, node] of nodes.slice(3).entries())
-    await node.cli("CLUSTER", "REPLICATE", await nodes[index]!.cli("CLUSTER", "MYID"));
-  if (replicas) for (const node of nodes.slice(0, 3)) await patiently("replicas", () => follows(node));
+  try {
+    await join(all);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
   return {
     url: `redis+cluster://127.0.0.1:${nodes[0]!.port}`,
-    nodes,
+    ...{ nodes, stop },
     cli: async (...args) =>
       (await mustExecute(["redis-cli", "-c", "-p", String(nodes[0]!.port), ...args])).trim(),
-    async stop() {
-      for (const node of nodes) await node.stop();
-    },
   };
 }
 
-/** Online, and with everything that the primary has. */
-async function follows(primary: TestRedis): Promise<boolean> {
-  // Something to follow.
+/** The first three become primaries; the others their replicas. */
+async function join(all: readonly { readonly node: TestRedis; readonly bus: number }[]): Promise<void> {
+  const nodes = all.map(({ node }) => node);
+  const primaries = nodes.slice(0, 3);
+  for (const [index, node] of nodes.entries())
+    await node.cli("CLUSTER", "SET-CONFIG-EPOCH", String(index + 1));
+  const bounds = [0, 5461, 10923, 16384];
+  for (const [index, node] of primaries.entries())
+    await node.cli("CLUSTER", "ADDSLOTSRANGE", String(bounds[index]), String(bounds[index + 1]! - 1));
+  for (const { node, bus } of all.slice(1))
+    await nodes[0]!.cli("CLUSTER", "MEET", "127.0.0.1", String(node.port), String(bus));
+  const met = async (node: TestRedis) => {
+    const info = await node.cli("CLUSTER", "INFO");
+    return (
+      info.includes(`cluster_known_nodes:${all.length}`) &&
+      info.includes("cluster_slots_assigned:16384") &&
+      info.includes("cluster_state:ok")
+    );
+  };
+  for (const node of nodes) await patiently("cluster met", () => met(node));
+  for (const [index, node] of nodes.slice(3).entries())
+    await node.cli("CLUSTER", "REPLICATE", await nodes[index]!.cli("CLUSTER", "MYID"));
+  if (nodes.length > 3) await Promise.all(primaries.map(followed));
+}
+
+/** Resolves once the replica has confirmed something that the primary sent. */
+async function followed(primary: TestRedis): Promise<void> {
+  const info = () => primary.cli("INFO", "replication");
+  await patiently("replica online", async () => /state=online/.test(await info()));
   await primary.cli("PUBLISH", "egress46", "test");
-  const info = await primary.cli("INFO", "replication");
-  const offset = /master_repl_offset:(\d+)/.exec(info)?.[1];
-  return offset !== "0" && info.includes(`state=online,offset=${offset},`);
+  await patiently("replica confirms", async () => !/,offset=0,/.test(await info()));
 }
 
 async function patiently(what: string, condition: () => Promise<boolean>): Promise<void> {
