@@ -1,3 +1,5 @@
+import type { DigQuestion, DigResult } from "../dns/dig.ts";
+import type { DnsStats } from "../dns/stats.ts";
 import type { AddressUse, ProtocolUse } from "../engine/pool-use.ts";
 import type { SessionRecord } from "../engine/session-table.ts";
 import type { StoreReference } from "../mappings/open.ts";
@@ -5,7 +7,7 @@ import type { StoreReference } from "../mappings/open.ts";
 /**
  * Port: what the admin API reads of a running gateway, without stopping the data plane. Most methods are cheap snapshots of
  * counters, summed over workers; sessionPage() and watchSessions() read the session tables, a slice a turn of the event
- * loop; only listMappings() does I/O.
+ * loop; only listMappings() and dig() do I/O.
  */
 export interface GatewayView {
   /** `ok` only while packets and DNS are served; otherwise each reason is one line. */
@@ -26,6 +28,8 @@ export interface GatewayView {
   /** The SNAT addresses in use. */
   snatPool(): readonly SnatAddress[];
   dns(): DnsCounters;
+  /** Resolves a name as for a Pod, mappings made included, and tells each step. */
+  dig(question: DigQuestion): Promise<DigResult>;
   mappings(): MappingSummary;
   /** How a command on this host opens the store that the gateway has. */
   store(): StoreReference;
@@ -55,15 +59,10 @@ export interface DropCount {
   readonly count: number;
 }
 
-export interface DnsCounters {
-  readonly questions: number;
-  /** By response code name (NOERROR, NXDOMAIN, …). */
-  readonly responses: Readonly<Record<string, number>>;
-  /** Answers that carry an A record made from an AAAA record. */
-  readonly synthesized: number;
+export type DnsCounters = Omit<DnsStats, "failures"> & {
   /** By reason. */
   readonly failures: Readonly<Record<string, number>>;
-}
+};
 
 export interface MappingSummary {
   readonly known: number;

@@ -1,4 +1,5 @@
 import { MessageChannel, Worker } from "node:worker_threads";
+import { addressText } from "../engine/address-form.ts";
 import { addCounters, type EngineCounters, readCounters } from "../engine/counters.ts";
 import type { MappingSink } from "../engine/mapping-sink.ts";
 import type { EngineMemory } from "../engine/memory.ts";
@@ -11,7 +12,8 @@ import { addressOf, checked, eventfd, write } from "./syscalls.ts";
 
 /** What workers leave to the main thread. */
 export interface WorkerEvents {
-  dns(question: Uint8Array, reply: (answer: Uint8Array) => void): void;
+  /** `client` gives the sender's address. */
+  dns(question: Uint8Array, client: () => string, reply: (answer: Uint8Array) => void): void;
   ask(nat4: number): void;
   /** A worker died: its traffic is refused from here on. */
   failed(error: Error): void;
@@ -126,8 +128,10 @@ async function startWorker(
         case "ask":
           return events.ask(message.nat4);
         case "dns":
-          return events.dns(message.question, (answer) =>
-            post({ type: "reply", context: message.context, answer }),
+          return events.dns(
+            message.question,
+            () => addressText(message.context.subarray(0, 16)),
+            (answer) => post({ type: "reply", context: message.context, answer }),
           );
       }
     });

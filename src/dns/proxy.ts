@@ -1,22 +1,38 @@
 /** The DNS proxy: a client's message in, the reply out. Sockets and packets are its callers' business. */
 import type { Logger } from "../log.ts";
-import { createAnswerer, type DnsConfig, type HostMapping, type Transport } from "./answer.ts";
+import type { Trace } from "../trace.ts";
+import { createAnswerer, type DnsConfig } from "./answer.ts";
+import type { Answered, Asking, Transport } from "./answered.ts";
 import { createExchange } from "./exchange.ts";
-import { rcode, rcodeName, u16 } from "./message.ts";
+import type { MapHost } from "./map-hosts.ts";
+import { rcode } from "./message.ts";
+import { type DnsPolicy, defaultPolicy, rulesOf } from "./policy.ts";
 import { admit } from "./query.ts";
+import { createQueryLog } from "./query-log.ts";
 import { errorReply, extendedErrorCode } from "./reply.ts";
 import { createResolver } from "./resolver.ts";
-import { type DnsStats, type FailureReason, failureReasons } from "./stats.ts";
+import { createDnsCounts, type DnsStats, type FailureReason } from "./stats.ts";
+import { type TracedQuestions, tracedUpstream } from "./traced-upstream.ts";
 import { createUpstream } from "./upstream.ts";
 
-export type { DnsConfig, HostMapping, Transport } from "./answer.ts";
+export type { DnsConfig } from "./answer.ts";
+export type { Transport } from "./answered.ts";
+export type { HostMapping, MappingUse } from "./map-hosts.ts";
 export type { DnsStats } from "./stats.ts";
 
 export interface DnsProxy {
   /** Live; questions in flight finish by the old configuration. Undefined: DNS46 is off. */
   configure(config: DnsConfig | undefined): void;
-  /** Reads `query` only before it returns. Undefined: no answer is due, which is counted. Never rejects. */
-  handle(query: Uint8Array, transport: Transport): Promise<Uint8Array | undefined>;
+  /**
+   * Reads `query` only before it returns. `client` gives the client's address, for rules and the log. Undefined: no answer
+   * is due, which is counted. Never rejects.
+   */
+  handle(
+    query: Uint8Array,
+    transport: Transport,
+    client?: () => string,
+    trace?: Trace,
+  ): Promise<Uint8Array | undefined>;
   /** Counts a message that a listener refused. */
   refuse(reason: "source" | "short"): void;
   stats(): DnsStats;
@@ -26,68 +42,79 @@ export interface DnsProxy {
 }
 
 export interface DnsProxyDependencies {
-  /**
-   * The NAT IPv4 of an IPv6 host (text), once it is stored and installed. Rejects when the store is out of reach.
-   */
-  mapHost(host6: string): Promise<HostMapping>;
+  mapHost: MapHost;
+  /** The IPv6 host that a NAT address stands for; absent: reverse names are the upstreams'. */
+  hostOf?: (nat4: string) => Promise<string | undefined>;
   log: Logger;
+  policy?: DnsPolicy;
   /** Instead of 53, for tests. */
   upstreamPort?: number;
 }
 
 const maxInFlight = 4096;
+const ownHost = () => "localhost";
 
-export function createDnsProxy({ mapHost, log, upstreamPort = 53 }: DnsProxyDependencies): DnsProxy {
-  const failures = Object.fromEntries(failureReasons.map((reason) => [reason, 0])) as Record<
-    FailureReason,
-    number
-  >;
-  const responses: Record<string, number> = {};
-  let questions = 0;
-  let synthesized = 0;
+export function createDnsProxy({
+  mapHost,
+  hostOf = async () => undefined,
+  log,
+  policy = defaultPolicy,
+  upstreamPort = 53,
+}: DnsProxyDependencies): DnsProxy {
+  const counts = createDnsCounts();
+  const rules = rulesOf(policy);
+  const writeLine = createQueryLog(policy.log, log);
+  const traces: TracedQuestions = new WeakMap();
   let inFlight = 0;
   /** Said already, under this configuration. */
   let looping = false;
   let config: DnsConfig | undefined;
 
   const resolver = createResolver({
-    createUpstream: (address) => createUpstream(address, upstreamPort, () => failures["upstream-mismatch"]++),
+    createUpstream: (address) =>
+      tracedUpstream(
+        createUpstream(address, upstreamPort, () => counts.failed("upstream-mismatch")),
+        traces,
+      ),
     log,
   });
   const exchange = createExchange(resolver);
   const answer = createAnswerer({
-    exchange,
-    mapHost,
-    log,
-    synthesized: () => synthesized++,
-    failed: drop,
+    ...{ exchange, mapHost, hostOf, log },
+    traced: (question, trace) => traces.set(question, trace),
+    synthesized: counts.synthesized,
+    failed: counts.failed,
   });
 
   function drop(reason: FailureReason): undefined {
-    failures[reason]++;
+    counts.failed(reason);
   }
 
-  async function admitted(bytes: Uint8Array, transport: Transport): Promise<Uint8Array | undefined> {
+  function error(bytes: Uint8Array, code: number, text?: string): Answered {
+    const why = text === undefined ? undefined : { code: extendedErrorCode.other, text };
+    return { bytes: errorReply(bytes, code, why), rcode: code, source: "local" };
+  }
+
+  async function admitted(bytes: Uint8Array, asking: Asking): Promise<Answered | undefined> {
     if (config === undefined) return drop("disabled");
     const admission = admit(bytes);
     if (admission.kind === "drop") return drop(admission.reason);
-    questions++;
-    if (admission.kind === "refuse") return errorReply(bytes, admission.rcode);
+    counts.asked(admission.kind === "query" ? admission.query.question.type : 0, asking.transport);
+    if (admission.kind === "refuse") return error(bytes, admission.rcode);
     if (exchange.isEcho(bytes)) {
       if (!looping) log.warn("a DNS upstream (dnsNat46PoolIps) sends our own questions back to this gateway");
       looping = true;
       drop("loop");
-      const text = "the upstream's address leads back to this gateway";
-      return errorReply(bytes, rcode.SERVFAIL, { code: extendedErrorCode.other, text });
+      return error(bytes, rcode.SERVFAIL, "the upstream's address leads back to this gateway");
     }
     if (inFlight >= maxInFlight) return drop("overload");
     inFlight++;
     try {
-      return await answer(admission.query, transport, config);
-    } catch (error) {
+      return await answer(admission.query, asking, config, rules);
+    } catch (bug) {
       drop("internal");
-      log.error({ err: error }, "a DNS question met a bug");
-      return errorReply(bytes, rcode.SERVFAIL);
+      log.error({ err: bug }, "a DNS question met a bug");
+      return error(bytes, rcode.SERVFAIL);
     } finally {
       inFlight--;
     }
@@ -99,16 +126,19 @@ export function createDnsProxy({ mapHost, log, upstreamPort = 53 }: DnsProxyDepe
       looping = false;
       resolver.configure(next?.upstreams ?? []);
     },
-    async handle(query, transport) {
-      const reply = await admitted(Uint8Array.from(query), transport);
-      if (reply !== undefined) {
-        const name = rcodeName(u16(reply, 2) & 15);
-        responses[name] = (responses[name] ?? 0) + 1;
-      }
-      return reply;
+    async handle(query, transport, client = ownHost, trace) {
+      const startedAt = performance.now();
+      // A copy: the caller's buffer is the caller's again once we wait.
+      const bytes = new Uint8Array(query);
+      const asking: Asking = { transport, client, trace };
+      const answered = await admitted(bytes, asking);
+      const ms = performance.now() - startedAt;
+      if (answered !== undefined) counts.answered(answered.rcode, answered.source, ms);
+      writeLine?.(bytes, asking, answered, ms);
+      return answered?.bytes;
     },
     refuse: drop,
-    stats: () => ({ questions, responses: { ...responses }, synthesized, failures: { ...failures } }),
+    stats: counts.snapshot,
     healthy: () => resolver.healthy(),
     close: () => resolver.close(),
   };

@@ -9,8 +9,8 @@ import type { DnsSocket } from "../netd/protocol.ts";
 
 /** Where DNS questions come in: sockets that netd opened, and packets out of the engine. */
 export interface DnsFrontend {
-  /** A question that came as a packet. */
-  question(question: Uint8Array, reply: (answer: Uint8Array) => void): void;
+  /** A question that came as a packet; `client` gives its sender's address. */
+  question(question: Uint8Array, client: () => string, reply: (answer: Uint8Array) => void): void;
   /** Replaces the sockets; their descriptors wait in the channel. */
   takeSockets(sockets: readonly DnsSocket[], channel: number): void;
   allowFrom(internalNets: readonly string[]): void;
@@ -35,8 +35,8 @@ export function createDnsFrontend(proxy: DnsProxy, log: Logger): DnsFrontend {
   }
 
   return {
-    question(question, reply) {
-      void proxy.handle(question, "udp").then((answer) => answer && reply(answer));
+    question(question, client, reply) {
+      void proxy.handle(question, "udp", client).then((answer) => answer && reply(answer));
     },
     takeSockets(sockets, channel) {
       const before = open;

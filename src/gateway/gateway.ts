@@ -66,13 +66,18 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
     facts.tuns.map(({ fd }) => fd),
     options.engine,
     {
-      dns: (question, reply) => frontend.question(question, reply),
+      dns: (question, client, reply) => frontend.question(question, client, reply),
       ask: (nat4) => void ask(nat4),
       failed,
     },
   );
   const mappings = createMappings({ store, sink: workers, log });
-  const dns = createDnsProxy({ mapHost: (host6) => mappings.mapHost(host6), log });
+  const dns = createDnsProxy({
+    mapHost: (host6, { trace }) => mappings.mapHost(host6, trace),
+    hostOf: (nat4) => mappings.lookup(nat4),
+    policy: options.dnsPolicy,
+    log,
+  });
   const frontend = createDnsFrontend(dns, log);
 
   /** A packet waits for the mapping of an address: the store knows, or it is dropped. */

@@ -1,6 +1,7 @@
 import type { EgressStatus, GatewayView, SnatAddress } from "../admin/view.ts";
 import type { EgressConfig } from "../config/resolve.ts";
 import type { Workers } from "../dataplane/workers.ts";
+import { dig } from "../dns/dig.ts";
 import type { DnsProxy } from "../dns/proxy.ts";
 import type { NatBehaviour, NatProtocol } from "../engine/behaviour.ts";
 import { DropReason, dropReasons, paths, VirtualServer } from "../engine/layout.gen.ts";
@@ -77,6 +78,7 @@ export function createView({
     snatPool: () => addPoolUse(workers.memories.map(readPoolUse)).map((each) => withCounts(each, behaviour)),
     sessions: () => workers.counters().alive.reduce((sum, count) => sum + count, 0),
     dns: () => dns.stats(),
+    dig: (question) => dig(dns, question),
     mappings: () => mappings.status(),
     store: () => storeReference,
     async *listMappings() {
