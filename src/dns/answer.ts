@@ -6,16 +6,7 @@ import { type Answered, type Asking, cut, local, pass } from "./answered.ts";
 import { decide, lacksA, type Synthesis, whyUnchanged } from "./dns46.ts";
 import type { Exchange } from "./exchange.ts";
 import { createHostMapper, type MapHost } from "./map-hosts.ts";
-import {
-  flag,
-  headerLength,
-  type Message,
-  rcode,
-  rcodeName,
-  rcodeOf,
-  recordType,
-  typeName,
-} from "./message.ts";
+import { flag, headerLength, type Message, rcode, rcodeName, rcodeOf, recordType } from "./message.ts";
 import type { Rules } from "./policy.ts";
 import type { Query } from "./query.ts";
 import { extendedErrorCode } from "./reply.ts";
@@ -93,33 +84,25 @@ export function createAnswerer(parts: Dependencies): Answerer {
 
     const reply = await asked;
     if (reply === undefined) return fail(query, "upstream", noReachableAuthority, "no DNS upstream answers");
-    if (secondQuestion === undefined) {
-      trace?.("policy", { decision: "unchanged", why: unchanged! });
+    const keep = (why: string) => {
+      trace?.("policy", { decision: "unchanged", why });
       return pass(query, reply);
-    }
-    if (asksForA && !lacksA(reply)) {
-      trace?.("policy", { decision: "unchanged", why: whyNotLacking(reply) });
-      return pass(query, reply);
-    }
+    };
+    if (secondQuestion === undefined) return keep(unchanged ?? "");
+    if (asksForA ? !lacksA(reply) : isCut(reply)) return keep(whyNotLacking(reply));
 
     let second = await askedToo;
-    if (second !== undefined && (second.flags & flag.tc) !== 0)
-      second = await ask(secondQuestion, true, trace);
-    const aReply = asksForA ? reply : second;
-    if (aReply === undefined || (!asksForA && !lacksA(aReply))) {
-      trace?.("policy", {
-        decision: "unchanged",
-        why: aReply === undefined ? "no answer for A" : whyNotLacking(aReply),
-      });
-      return pass(query, reply);
-    }
-    const hostsReply = asksForA ? second : reply;
+    if (second !== undefined && isCut(second)) second = await ask(secondQuestion, true, trace);
+    const [aReply, hostsReply] = asksForA ? [reply, second] : [second, reply];
+    if (aReply === undefined || !lacksA(aReply)) return keep(whyNotLacking(aReply));
     const decision = decide(query, aReply, hostsReply, config.maxTtl, rules);
-    if (decision.kind !== "synthesize") trace?.("policy", { decision: decision.kind, why: decision.why });
-    if (decision.kind === "fail" && asksForA) return fail(query, "aaaa", noReachableAuthority, decision.why);
-    if (decision.kind !== "synthesize" || hostsReply === undefined) return pass(query, reply);
+    if (decision.kind === "pass" || (decision.kind === "fail" && !asksForA)) return keep(decision.why);
+    if (decision.kind === "fail") {
+      trace?.("policy", { decision: "fail", why: decision.why });
+      return fail(query, "aaaa", noReachableAuthority, decision.why);
+    }
     trace?.("policy", { decision: "synthesize", hosts: decision.hosts.length, ttl: decision.ttl });
-    return await synthesize(query, reply, hostsReply, decision, asking, config.sorryIp);
+    return await synthesize(query, reply, hostsReply!, decision, asking, config.sorryIp);
   }
 
   /** `reply` is what goes back where a question for AAAA can't get an address beside its answer. */
@@ -155,12 +138,27 @@ export function createAnswerer(parts: Dependencies): Answerer {
     return asksForA ? cut(query) : pass(query, reply);
   }
 
-  return answer;
+  return async (query, asking, config, rules) => {
+    const answered = await answer(query, asking, config, rules);
+    return dependsOnClient(query, rules) ? { ...answered, personal: true } : answered;
+  };
 }
 
-function whyNotLacking(reply: Message): string {
-  if (rcodeOf(reply) !== rcode.NOERROR) return `${rcodeName(rcodeOf(reply))} for ${typeName(recordType.A)}`;
-  return (reply.flags & flag.tc) !== 0 ? "the reply is cut" : "there is an A";
+function dependsOnClient(query: Query, { excludesClient, addToAaaa }: Rules): boolean {
+  if (excludesClient === undefined) return false;
+  const { type } = query.question;
+  const made = type === recordType.A || (type === recordType.AAAA && addToAaaa);
+  return made || reversedIpv4(query) !== undefined;
+}
+
+function isCut(reply: Message): boolean {
+  return (reply.flags & flag.tc) !== 0;
+}
+
+function whyNotLacking(reply: Message | undefined): string {
+  if (reply === undefined) return "no answer for A";
+  if (rcodeOf(reply) !== rcode.NOERROR) return `${rcodeName(rcodeOf(reply))} for A`;
+  return isCut(reply) ? "the reply is cut" : "there is an A";
 }
 
 /** The client's question for another type: everything else, EDNS options included, stays. */

@@ -20,9 +20,9 @@ export function tracedStore(store: MappingStore, trace: Trace): MappingStore {
       }
       return values;
     },
-    async claim(nat4, value) {
-      const made = await store.claim(nat4, value);
-      trace("SETNX", { nat4, made });
+    async claim(...args) {
+      const made = await store.claim(...args);
+      trace("SETNX", { nat4: args[0], made });
       return made;
     },
   };

@@ -5,7 +5,7 @@ import dnsPacket from "dns-packet";
 import fc from "fast-check";
 import { pino } from "pino";
 import { createDnsProxy, type DnsProxy } from "../../src/dns/proxy.ts";
-import { type ScriptedUpstream, startScriptedUpstream } from "../support/scripted-upstream.ts";
+import { type ScriptedServer, startScriptedServer } from "../support/scripted-server.ts";
 
 const seed = Number(process.env.EGRESS46_SEED ?? 46);
 const octets = (min: number, max: number) => fc.uint8Array({ minLength: min, maxLength: max });
@@ -113,11 +113,11 @@ function encodeReply(
 }
 
 describe("replies that need no DNS46", () => {
-  let upstream: ScriptedUpstream;
+  let upstream: ScriptedServer;
   let proxy: DnsProxy;
   let zone: Content;
   before(async () => {
-    upstream = await startScriptedUpstream(({ query }) => encodeReply(query, zone));
+    upstream = await startScriptedServer(({ query }) => encodeReply(query, zone));
     proxy = createDnsProxy({
       mapHost: () => Promise.reject(new Error("nothing is to be mapped")),
       log: pino({ level: "silent" }),

@@ -3,7 +3,7 @@
  * with and without signatures.
  */
 import type { Answer, RrsigData } from "dns-packet";
-import type { Asked, Script, Scripted } from "./scripted-upstream.ts";
+import type { Asked, Script, Scripted } from "./scripted-server.ts";
 
 export const hosts = {
   /** The mirror of a name with A records alone. */

@@ -22,15 +22,11 @@ import {
   type ZoneKind,
   zones,
 } from "../../support/dns-scenarios.ts";
-import {
-  type Script,
-  type ScriptedUpstream,
-  startScriptedUpstream,
-} from "../../support/scripted-upstream.ts";
+import { type Script, type ScriptedServer, startScriptedServer } from "../../support/scripted-server.ts";
 
 interface Setting {
   readonly proxy: DnsProxy;
-  readonly upstream: ScriptedUpstream;
+  readonly upstream: ScriptedServer;
 }
 
 const nat4Of = (host6: string) => `10.46.0.${Number.parseInt(host6.split("::")[1]!, 16) & 255}`;
@@ -41,7 +37,7 @@ async function start(
   policy: Partial<DnsPolicy> = {},
   hostOf?: (nat4: string) => Promise<string | undefined>,
 ): Promise<Setting> {
-  const upstream = await startScriptedUpstream(script);
+  const upstream = await startScriptedServer(script);
   const proxy = createDnsProxy({
     mapHost: mapByAddress,
     ...(hostOf && { hostOf }),

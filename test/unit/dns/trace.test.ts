@@ -91,8 +91,8 @@ describe("dig", () => {
   const cases: [name: string, type: keyof typeof recordType, client: string, last: string][] = [
     ["v4only.example", "A", "10.1.1.1", "policy decision=unchanged why=there is an A"],
     ["nosuch.example", "A", "10.1.1.1", "policy decision=unchanged why=NXDOMAIN for A"],
-    ["nodata.example", "A", "10.1.1.1", "policy decision=pass why=neither A nor AAAA"],
-    ["mapped.example", "A", "10.1.1.1", "policy decision=pass why=every AAAA is excluded"],
+    ["nodata.example", "A", "10.1.1.1", "policy decision=unchanged why=neither A nor AAAA"],
+    ["mapped.example", "A", "10.1.1.1", "policy decision=unchanged why=every AAAA is excluded"],
     ["aaaafail.example", "A", "10.1.1.1", "policy decision=fail why=no A, and SERVFAIL for AAAA"],
     ["v6only.example", "AAAA", "10.1.1.1", "policy decision=unchanged why=not a question for A"],
     ["v6only.example", "A", "10.9.1.1", "policy decision=unchanged why=the client is excluded"],

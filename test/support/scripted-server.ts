@@ -27,7 +27,7 @@ export interface Scripted {
 /** Undefined: silence. A Buffer is sent as it stands under the question's ID. */
 export type Script = (asked: Asked) => Scripted | Buffer | undefined;
 
-export interface ScriptedUpstream {
+export interface ScriptedServer {
   readonly port: number;
   /** What came and went, in order. */
   readonly exchanges: (Asked & { readonly reply: Buffer | undefined })[];
@@ -39,8 +39,8 @@ const limit = (asked: Asked, packet: Packet) => {
   return asked.transport === "tcp" ? 65535 : Math.max(512, size);
 };
 
-export async function startScriptedUpstream(script: Script): Promise<ScriptedUpstream> {
-  const exchanges: ScriptedUpstream["exchanges"] = [];
+export async function startScriptedServer(script: Script): Promise<ScriptedServer> {
+  const exchanges: ScriptedServer["exchanges"] = [];
   const udp = createSocket("udp4");
   const tcp = createServer();
   const open = new Set<Socket>();
