@@ -53,6 +53,8 @@ export type Decision =
 
 /** RFC 6147 §5.1.7: the TTL when the upstream gave no SOA with its NODATA. Seconds. */
 const ttlWithoutSoa = 600;
+/** Resolvers themselves give up long before. */
+const maxLinks = 32;
 const standard = rulesOf();
 const pass = (why: string): Decision => ({ kind: "pass", why });
 const fail = (why: string): Decision => ({ kind: "fail", why });
@@ -81,7 +83,9 @@ export function whyUnchanged(
 export function lacksA(reply: Message): boolean {
   // RFC 6147 §5.1.2: an error is returned, never masked; a cut reply says nothing about what is missing.
   if (rcodeOf(reply) !== rcode.NOERROR || (reply.flags & flag.tc) !== 0) return false;
-  return !answers(reply).some((record) => record.type === recordType.A);
+  for (const { section, type, class: klass } of reply.records)
+    if (section === "answer" && type === recordType.A && klass === classIn) return false;
+  return true;
 }
 
 /** `aReply` is one that {@link lacksA}; `aaaaReply` undefined: the upstream gave none. `maxTtl` in seconds. */
@@ -149,6 +153,7 @@ function followChain(query: Query, reply: Message): { owner: Uint8Array; chain: 
   // Each link is taken out as it is used, so a circle of CNAMEs ends too.
   for (let key = foldName(owner), link = cnames.get(key); link !== undefined; link = cnames.get(key)) {
     cnames.delete(key);
+    if (chain.length >= maxLinks) return undefined;
     // RFC 6672 §3.1: the DNAME stands before the CNAME made out of it.
     for (const dname of dnames.splice(0)) {
       if (foldName(owner).endsWith(foldName(dname.owner))) chain.push(dname);

@@ -48,9 +48,14 @@ export function admit(bytes: Uint8Array): Admission {
 }
 
 function describe(message: Message): Query {
-  const { opt } = message;
+  // Field by field: this is made for every question, and a spread is slow.
+  const { bytes, flags, question, records, opt } = message;
   return {
-    ...message,
+    bytes,
+    flags,
+    question,
+    records,
+    opt,
     udpSize: Math.min(ourUdpSize, Math.max(classicUdpSize, opt?.class ?? 0)),
     dnssecOk: opt !== undefined && (opt.ttl & dnssecOkBit) !== 0,
     checkingDisabled: (message.flags & flag.cd) !== 0,

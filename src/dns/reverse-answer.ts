@@ -10,6 +10,7 @@ import type { Query } from "./query.ts";
 import { extendedErrorCode } from "./reply.ts";
 import { aliasReply, leadsOn, reverseName6, withName } from "./reverse.ts";
 import type { FailureReason } from "./stats.ts";
+import { ifItFits } from "./writer.ts";
 
 interface Dependencies {
   /** The IPv6 host that a NAT address stands for. Rejects when the store is out of reach. */
@@ -54,12 +55,11 @@ export function createReverseAnswerer({ hostOf, ask, fail, log }: Dependencies) 
         return fail(query, "upstream", noReachableAuthority, "no DNS upstream answers");
       if ((reply.flags & flag.tc) !== 0) return cut(query);
     }
-    const bytes = aliasReply(query, target, Math.min(longestTtl, maxTtl), reply, {
-      code: synthesized,
-      text: `DNS46 ${nat4} -> ${host6}`,
-    });
+    const explanation = { code: synthesized, text: `DNS46 ${nat4} -> ${host6}` };
+    const ttl = Math.min(longestTtl, maxTtl);
+    const bytes = ifItFits(() => aliasReply(query, target, ttl, reply, explanation));
     if (bytes === undefined)
-      return fail(query, "upstream", noReachableAuthority, "the upstream's reply is malformed");
+      return fail(query, "upstream", noReachableAuthority, "the upstream's reply is malformed, or too long");
     if (transport === "udp" && bytes.length > query.udpSize) return cut(query);
     return { bytes, rcode: reply === undefined ? rcode.NOERROR : rcodeOf(reply), source: "synthesized" };
   };

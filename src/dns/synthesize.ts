@@ -4,6 +4,7 @@ import type { Host, Synthesis } from "./dns46.ts";
 import { classIn, flag, type Message, recordType } from "./message.ts";
 import { dnssecOkBit, type Query } from "./query.ts";
 import { addOpt, encodeError, extendedErrorCode, openReply, optionsOf } from "./reply.ts";
+import { ifItFits } from "./writer.ts";
 
 export interface NewAddress {
   /** Dotted IPv4. */
@@ -26,8 +27,8 @@ export function synthesizeReply(
   limit: number,
 ): Uint8Array | undefined {
   for (const withText of [true, false]) {
-    const bytes = write(query, aaaaReply, synthesis, addresses, withText);
-    if (bytes.length <= limit) return bytes;
+    const bytes = ifItFits(() => write(query, aaaaReply, synthesis, addresses, withText));
+    if (bytes !== undefined && bytes.length <= limit) return bytes;
   }
 }
 

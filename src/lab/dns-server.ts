@@ -43,12 +43,8 @@ export interface LabDnsServerOptions {
 const keptExchanges = 10_000;
 
 /** Rejects when the address or port cannot be had. */
-export async function startDnsServer({
-  address,
-  port = 0,
-  zone,
-  onExchange,
-}: LabDnsServerOptions): Promise<LabDnsServer> {
+export async function startDnsServer(options: LabDnsServerOptions, tries = 5): Promise<LabDnsServer> {
+  const { address, port = 0, zone, onExchange } = options;
   const exchanges: DnsExchange[] = [];
   let closed = false;
   const udp = createSocket(isIpv6(address) ? "udp6" : "udp4");
@@ -102,7 +98,14 @@ export async function startDnsServer({
 
   await once(udp.bind(port, address), "listening");
   const bound = udp.address().port;
-  await once(tcp.listen(bound, address), "listening");
+  try {
+    await once(tcp.listen(bound, address), "listening");
+  } catch (error) {
+    udp.close();
+    // UDP's port was free, and TCP's is somebody's: another one may be free for both.
+    if (port !== 0 || tries <= 1) throw error;
+    return startDnsServer(options, tries - 1);
+  }
   return {
     address,
     port: (tcp.address() as AddressInfo).port,

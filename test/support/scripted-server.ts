@@ -39,7 +39,7 @@ const limit = (asked: Asked, packet: Packet) => {
   return asked.transport === "tcp" ? 65535 : Math.max(512, size);
 };
 
-export async function startScriptedServer(script: Script): Promise<ScriptedServer> {
+export async function startScriptedServer(script: Script, tries = 5): Promise<ScriptedServer> {
   const exchanges: ScriptedServer["exchanges"] = [];
   const udp = createSocket("udp4");
   const tcp = createServer();
@@ -83,7 +83,13 @@ export async function startScriptedServer(script: Script): Promise<ScriptedServe
     });
   });
   await once(udp.bind(0, "127.0.0.1"), "listening");
-  await once(tcp.listen(udp.address().port, "127.0.0.1"), "listening");
+  try {
+    await once(tcp.listen(udp.address().port, "127.0.0.1"), "listening");
+  } catch (error) {
+    udp.close();
+    if (tries <= 1) throw error;
+    return startScriptedServer(script, tries - 1);
+  }
   return {
     port: udp.address().port,
     exchanges,
