@@ -1,13 +1,14 @@
 import { Counter, Gauge, Registry } from "prom-client";
 import { natProtocols } from "../engine/behaviour.ts";
 import { version } from "../version.ts";
+import { dnsCacheFamilies } from "./dns-cache-metrics.ts";
 import { registerHistogram } from "./histogram.ts";
 import type { GatewayView } from "./view.ts";
 
 type Labels = Readonly<Record<string, string>>;
 type Sample = readonly [labels: Labels, value: number];
 
-interface Family {
+export interface Family {
   readonly kind: "counter" | "gauge";
   readonly name: string;
   readonly help: string;
@@ -128,6 +129,7 @@ const families: readonly Family[] = [
     labels: ["reason"],
     read: (view) => Object.entries(view.dns().failures).map(([reason, value]) => [{ reason }, value]),
   },
+  ...dnsCacheFamilies,
   gauge("egress46_start_time_seconds", "When the gateway started, Unix time", (view) =>
     Math.floor(Date.parse(view.status().startedAt) / 1000),
   ),

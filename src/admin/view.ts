@@ -1,3 +1,4 @@
+import type { DnsCacheCounts } from "../dns/cache-counts.ts";
 import type { DigQuestion, DigResult } from "../dns/dig.ts";
 import type { DnsStats } from "../dns/stats.ts";
 import type { AddressUse, ProtocolUse } from "../engine/pool-use.ts";
@@ -30,6 +31,8 @@ export interface GatewayView {
   dns(): DnsCounters;
   /** Resolves a name as for a Pod, mappings made included, and tells each step. */
   dig(question: DigQuestion): Promise<DigResult>;
+  /** The caches of the workers together, and the gateway's own, which answers what they miss and what comes by sockets. */
+  dnsCache(): Readonly<Record<"worker" | "gateway", DnsCacheCounts>>;
   mappings(): MappingSummary;
   /** How a command on this host opens the store that the gateway has. */
   store(): StoreReference;

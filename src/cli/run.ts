@@ -13,6 +13,7 @@ import {
   eimOption,
   portBlockOption,
 } from "./behaviour-options.ts";
+import { type DnsCacheFlags, dnsCacheOption } from "./dns-cache-option.ts";
 import { addDnsOptions, type DnsFlags, dnsHelp, dnsPolicyOf } from "./dns-options.ts";
 import { blockNets, internalNets, parseWorkers } from "./network-options.ts";
 import {
@@ -23,7 +24,7 @@ import {
   shortTimes,
 } from "./session-options.ts";
 
-interface RunFlags extends SessionFlags, BehaviourFlags, DnsFlags {
+interface RunFlags extends SessionFlags, BehaviourFlags, DnsFlags, DnsCacheFlags {
   readonly file: string[];
   readonly internal?: string[];
   readonly internalNet?: string[];
@@ -78,7 +79,8 @@ export function registerRun(program: Command): void {
     .option("--workers <n>", "packet workers, a TUN device each", parseWorkers, 1)
     .addOption(eimOption())
     .addOption(eifOption())
-    .addOption(portBlockOption());
+    .addOption(portBlockOption())
+    .addOption(dnsCacheOption());
   addSessionOptions(addDnsOptions(command))
     .option("--admin <host:port>", "where API, health and metrics are served", parseAdmin, defaultAdmin)
     .addOption(
@@ -92,7 +94,8 @@ export function registerRun(program: Command): void {
     .action(async (flags: RunFlags) => {
       const { redisCert, redisKey, redisCa, store = defaultStore() } = flags;
       checkStore({ spec: store, redisCert, redisKey, redisCa });
-      const engine = engineOptions(flags);
+      const { sizes, limits } = engineOptions(flags);
+      const engine = { limits, sizes: { ...sizes, dnsCache: flags.dnsCache } };
       const behaviour = behaviourOf(flags);
       const dnsPolicy = dnsPolicyOf(flags);
       const nets = (behaviour.portBlock > 0 ? blockNets : internalNets)(flags.internalNet);

@@ -15,7 +15,7 @@ applyLimits({ buffer: engine.bytes.buffer, layout: engine.layout }, options.limi
 const { exports, bytes } = engine;
 const send = (message: FromWorker) => port.postMessage(message);
 const pump = createPump(engine, tunDevice(tun, bytes), {
-  dns: (context, question) => send({ type: "dns", context, question }),
+  dns: (context, question, refresh) => send({ type: "dns", context, question, refresh }),
   ask: (nat4) => send({ type: "ask", nat4 }),
 });
 
@@ -35,7 +35,11 @@ function handle(message: ToWorker): void {
       exports.mappingUnknown(wireOrder(message.nat4), Number(message.timeout), now());
       break;
     case "reply":
-      pump.reply(message.context, message.answer);
+      if (!message.refresh) pump.reply(message.context, message.answer);
+      if (message.lifetime) pump.keep(message.context, message.answer, message.lifetime, now());
+      break;
+    case "flush-dns":
+      exports.dnsFlush();
       break;
     case "stop":
       running = false;

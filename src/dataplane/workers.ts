@@ -1,4 +1,5 @@
 import { MessageChannel, Worker } from "node:worker_threads";
+import type { Lifetime } from "../dns/lifetime.ts";
 import { addressText } from "../engine/address-form.ts";
 import { addCounters, type EngineCounters, readCounters } from "../engine/counters.ts";
 import type { MappingSink } from "../engine/mapping-sink.ts";
@@ -12,8 +13,16 @@ import { addressOf, checked, eventfd, write } from "./syscalls.ts";
 
 /** What workers leave to the main thread. */
 export interface WorkerEvents {
-  /** `client` gives the sender's address. */
-  dns(question: Uint8Array, client: () => string, reply: (answer: Uint8Array) => void): void;
+  /**
+   * `client` gives the sender's address. `refresh`: a cached answer ends soon, nobody waits. The answer is kept for
+   * `lifetime`, if there is one.
+   */
+  dns(
+    question: Uint8Array,
+    client: () => string,
+    refresh: boolean,
+    reply: (answer: Uint8Array, lifetime?: Lifetime) => void,
+  ): void;
   ask(nat4: number): void;
   /** A worker died: its traffic is refused from here on. */
   failed(error: Error): void;
@@ -24,6 +33,8 @@ export interface Workers extends MappingSink {
   /** One entry a worker; resolves when all engines have the settings. */
   configure(settings: readonly EngineSettings[]): Promise<void>;
   unknown(nat4: number, timeout: boolean): void;
+  /** DNS answers that the engines have kept are no longer good. */
+  flushDns(): void;
   /** Sum over the workers, as of now. */
   counters(): EngineCounters;
   /** Of each worker's engine, for readers that don't stop it. */
@@ -68,6 +79,9 @@ export async function startWorkers(
     },
     unknown(nat4, timeout) {
       for (const worker of workers) worker.post({ type: "unknown", nat4, timeout });
+    },
+    flushDns() {
+      for (const worker of workers) worker.post({ type: "flush-dns" });
     },
     counters: () => addCounters(memories.map(({ buffer, layout }) => readCounters(buffer, layout))),
     memories,
@@ -131,7 +145,15 @@ async function startWorker(
           return events.dns(
             message.question,
             () => addressText(message.context.subarray(0, 16)),
-            (answer) => post({ type: "reply", context: message.context, answer }),
+            message.refresh,
+            (answer, lifetime) =>
+              post({
+                type: "reply",
+                context: message.context,
+                answer,
+                lifetime,
+                refresh: message.refresh,
+              }),
           );
       }
     });

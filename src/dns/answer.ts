@@ -7,6 +7,7 @@ import { decide, lacksA, type Synthesis, whyUnchanged } from "./dns46.ts";
 import type { Exchange } from "./exchange.ts";
 import { createHostMapper, type MapHost } from "./map-hosts.ts";
 import { flag, headerLength, type Message, rcode, rcodeName, rcodeOf, recordType } from "./message.ts";
+import { withOrigin, withoutOrigin } from "./origin.ts";
 import type { Rules } from "./policy.ts";
 import type { Query } from "./query.ts";
 import { extendedErrorCode } from "./reply.ts";
@@ -134,13 +135,16 @@ export function createAnswerer(parts: Dependencies): Answerer {
     }
     const limit = transport === "udp" ? query.udpSize : maxMessage;
     const bytes = synthesizeReply(query, hostsReply, synthesis, addresses, limit);
-    if (bytes !== undefined) return { bytes, rcode: rcode.NOERROR, source: "synthesized", made: addresses };
-    return asksForA ? cut(query) : pass(query, reply);
+    if (bytes === undefined) return asksForA ? cut(query) : pass(query, reply);
+    withOrigin(addresses[0]?.host === undefined ? "sorry" : "dns46", bytes);
+    return { bytes, rcode: rcode.NOERROR, source: "synthesized", made: addresses };
   }
 
   return async (query, asking, config, rules) => {
     const answered = await answer(query, asking, config, rules);
-    return dependsOnClient(query, rules) ? { ...answered, personal: true } : answered;
+    // Another client may get another answer, so this one is not to be remembered.
+    if (dependsOnClient(query, rules)) withoutOrigin(answered.bytes);
+    return answered;
   };
 }
 

@@ -22,8 +22,6 @@ export interface Answered {
   readonly source: ReplySource;
   /** The addresses that DNS46 put into it. */
   readonly made?: readonly NewAddress[] | undefined;
-  /** A rule looked at who asks: another client may get another answer, so this one is not to be remembered. */
-  readonly personal?: boolean;
 }
 
 /** The upstream's reply as it stands. */

@@ -3,9 +3,11 @@ import type { Logger } from "../log.ts";
 import type { Trace } from "../trace.ts";
 import { createAnswerer, type DnsConfig } from "./answer.ts";
 import type { Answered, Asking, Transport } from "./answered.ts";
+import type { AnswerCache } from "./cache.ts";
+import { throughCache } from "./cached.ts";
 import { createExchange } from "./exchange.ts";
 import type { MapHost } from "./map-hosts.ts";
-import { rcode } from "./message.ts";
+import { rcode, readQuestion, u16 } from "./message.ts";
 import { type DnsPolicy, defaultPolicy, rulesOf } from "./policy.ts";
 import { admit } from "./query.ts";
 import { createQueryLog } from "./query-log.ts";
@@ -24,8 +26,8 @@ export interface DnsProxy {
   /** Live; questions in flight finish by the old configuration. Undefined: DNS46 is off. */
   configure(config: DnsConfig | undefined): void;
   /**
-   * Reads `query` only before it returns. `client` gives the client's address, for rules and the log. Undefined: no answer
-   * is due, which is counted. Never rejects.
+   * Reads `query` only before it returns. `client` gives the client's address, for rules and the log. A question with a
+   * trace goes by no cache. Undefined: no answer is due, which is counted. Never rejects.
    */
   handle(
     query: Uint8Array,
@@ -33,8 +35,12 @@ export interface DnsProxy {
     client?: () => string,
     trace?: Trace,
   ): Promise<Uint8Array | undefined>;
+  /** Asks anew for a worker's cache, without counting. Undefined: there is no answer worth keeping. Never rejects. */
+  refresh(query: Uint8Array): Promise<Uint8Array | undefined>;
+  /** Questions are logged, so none may be answered from what is remembered elsewhere. */
+  readonly logs: boolean;
   /** Counts a message that a listener refused. */
-  refuse(reason: "source" | "short"): void;
+  refuse(reason: "source" | "short" | "rate"): void;
   stats(): DnsStats;
   /** False while no upstream gives usable answers. */
   healthy(): boolean;
@@ -47,6 +53,8 @@ export interface DnsProxyDependencies {
   hostOf?: (nat4: string) => Promise<string | undefined>;
   log: Logger;
   policy?: DnsPolicy;
+  /** Default: every question goes to the upstreams. */
+  cache?: AnswerCache;
   /** Instead of 53, for tests. */
   upstreamPort?: number;
 }
@@ -59,6 +67,7 @@ export function createDnsProxy({
   hostOf = async () => undefined,
   log,
   policy = defaultPolicy,
+  cache,
   upstreamPort = 53,
 }: DnsProxyDependencies): DnsProxy {
   const counts = createDnsCounts();
@@ -120,6 +129,22 @@ export function createDnsProxy({
     }
   }
 
+  /** Of a question that was admitted before. */
+  async function askAnew(bytes: Uint8Array, transport: Transport): Promise<Uint8Array | undefined> {
+    const admission = admit(bytes);
+    if (config === undefined || admission.kind !== "query" || inFlight >= maxInFlight) return undefined;
+    const asking: Asking = { transport, client: ownHost };
+    const answered = await answer(admission.query, asking, config, rules).catch(() => undefined);
+    return answered?.bytes;
+  }
+
+  const cached = throughCache({
+    cache,
+    ask: admitted,
+    askAnew,
+    remembered: (bytes, source): Answered => ({ bytes, rcode: u16(bytes, 2) & 15, source }),
+  });
+
   return {
     configure(next) {
       config = next;
@@ -127,16 +152,22 @@ export function createDnsProxy({
       resolver.configure(next?.upstreams ?? []);
     },
     async handle(query, transport, client = ownHost, trace) {
+      if (config === undefined) return drop("disabled");
       const startedAt = performance.now();
-      // A copy: the caller's buffer is the caller's again once we wait.
-      const bytes = new Uint8Array(query);
       const asking: Asking = { transport, client, trace };
-      const answered = await admitted(bytes, asking);
+      // Still synchronous: the caller's buffer is the caller's again once we wait.
+      const asked = writeLine && new Uint8Array(query);
+      const answered = await (trace === undefined
+        ? cached.handle(query, asking)
+        : admitted(new Uint8Array(query), asking));
       const ms = performance.now() - startedAt;
+      if (answered?.source === "cache") counts.asked(readQuestion(answered.bytes)?.type ?? 0, transport);
       if (answered !== undefined) counts.answered(answered.rcode, answered.source, ms);
-      writeLine?.(bytes, asking, answered, ms);
+      if (asked !== undefined) writeLine?.(asked, asking, answered, ms);
       return answered?.bytes;
     },
+    refresh: (query) => cached.refresh(query, "udp"),
+    logs: writeLine !== undefined,
     refuse: drop,
     stats: counts.snapshot,
     healthy: () => resolver.healthy(),

@@ -7,6 +7,7 @@ export const failureReasons = [
   "short",
   "not-a-question",
   "overload",
+  "rate",
   "upstream",
   "upstream-mismatch",
   "aaaa",
@@ -17,7 +18,7 @@ export const failureReasons = [
 ] as const;
 /**
  * disabled: no configuration; source: from outside the internal networks; short: under 12 bytes; not-a-question: a
- * reply; overload: too many in flight; upstream: none answered; upstream-mismatch: a message that answers no question
+ * reply; overload: too many in flight; rate: beyond dnsRateLimit, by socket; upstream: none answered; upstream-mismatch: a message that answers no question
  * of ours; aaaa: no A, and AAAA failed; loop: our own question came back; store: no mapping could be had; exhausted:
  * the DNS46 pool is full; internal: a bug.
  */

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { numberToIpv4 } from "../addresses.ts";
 import { createAdmin } from "../admin/server.ts";
 import type { EgressStatus } from "../admin/view.ts";
@@ -7,13 +8,17 @@ import { formatChange, planChange } from "../config/plan.ts";
 import { formatProblem } from "../config/problem.ts";
 import { type EgressConfig, type Resolution, resolveEgress } from "../config/resolve.ts";
 import { startWorkers } from "../dataplane/workers.ts";
+import { createAnswerCache } from "../dns/cache.ts";
 import { createDnsProxy } from "../dns/proxy.ts";
+import { createRateLimit } from "../dns/rate-limit.ts";
+import { Path } from "../engine/layout.gen.ts";
 import { Eg46Error, explain, hasCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { createMappings } from "../mappings/mappings.ts";
 import type { DnsSocket, FileContents, GatewayOptions, HostFacts } from "../netd/protocol.ts";
 import { type Desired, desire } from "./desired.ts";
 import { createDnsFrontend } from "./dns-frontend.ts";
+import { forgettingSink } from "./forgetting-sink.ts";
 import type { NetdLink } from "./netd-link.ts";
 import { openGatewayStore } from "./store.ts";
 import { createView } from "./view.ts";
@@ -66,19 +71,22 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
     facts.tuns.map(({ fd }) => fd),
     options.engine,
     {
-      dns: (question, client, reply) => frontend.question(question, client, reply),
+      dns: (question, client, refresh, reply) => frontend.question(question, client, refresh, reply),
       ask: (nat4) => void ask(nat4),
       failed,
     },
   );
-  const mappings = createMappings({ store, sink: workers, log });
+  const answers = createAnswerCache(options.engine.sizes.dnsCache ?? 0);
+  const mappings = createMappings({ store, sink: forgettingSink(workers, answers.forget), log });
   const dns = createDnsProxy({
     mapHost: (host6, { trace }) => mappings.mapHost(host6, trace),
     hostOf: (nat4) => mappings.lookup(nat4),
     policy: options.dnsPolicy,
+    cache: answers,
     log,
   });
-  const frontend = createDnsFrontend(dns, log);
+  const dnsLimit = createRateLimit(() => workers.counters().packets[Path.DNS] ?? 0);
+  const frontend = createDnsFrontend(dns, answers, dnsLimit, log);
 
   /** A packet waits for the mapping of an address: the store knows, or it is dropped. */
   async function ask(nat4: number): Promise<void> {
@@ -134,6 +142,11 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
       await workers.configure(desired.settings);
       mappings.setPool(desired.mappingPool);
       dns.configure(desired.dns);
+      dnsLimit.set(desired.dnsRateLimit);
+      if (!isDeepStrictEqual([desired.dns, desired.mappingPool], [applied?.dns, applied?.mappingPool])) {
+        answers.flush();
+        workers.flushDns();
+      }
       await netd.plan(desired.plan);
       if (egress !== undefined) log.level = egress.debugLog ? "debug" : options.logLevel;
       for (const change of changes) log.info(`applied: ${formatChange(change)}`);
@@ -188,7 +201,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   }
 
   const view = createView({
-    ...{ workers, mappings, store, dns, health, status },
+    ...{ workers, mappings, store, dns, answers, health, status },
     storeReference: reference,
     egress: () => inForce,
     behaviour: options.behaviour,

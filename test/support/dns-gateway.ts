@@ -1,5 +1,6 @@
 /** A DNS proxy in front of real lab DNS servers on loopback, with mappings kept in a table. */
 import { type Logger, pino } from "pino";
+import type { AnswerCache } from "../../src/dns/cache.ts";
 import type { DnsPolicy } from "../../src/dns/policy.ts";
 import {
   createDnsProxy,
@@ -28,6 +29,8 @@ export interface TestGatewayOptions {
   readonly hostOf?: (nat4: string) => Promise<string | undefined>;
   readonly policy?: DnsPolicy;
   readonly log?: Logger;
+  /** Default: none. */
+  readonly cache?: AnswerCache;
 }
 
 export async function startTestGateway({
@@ -37,6 +40,7 @@ export async function startTestGateway({
   hostOf,
   policy,
   log = pino({ level: "silent" }),
+  cache,
 }: TestGatewayOptions = {}): Promise<TestGateway> {
   const upstream = await startDnsServer({ address: "127.0.0.1", zone });
   const mappings = new Map<string, string>();
@@ -51,6 +55,7 @@ export async function startTestGateway({
     ...(policy && { policy }),
     log,
     upstreamPort: upstream.port,
+    ...(cache && { cache }),
   });
   proxy.configure({ upstreams: [upstream.address], maxTtl: 3600, ...config });
   return {
