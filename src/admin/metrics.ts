@@ -2,6 +2,7 @@ import { Counter, Gauge, Registry } from "prom-client";
 import { natProtocols } from "../engine/behaviour.ts";
 import { version } from "../version.ts";
 import { dnsCacheFamilies } from "./dns-cache-metrics.ts";
+import { dnsUpstreamFamilies } from "./dns-upstream-metrics.ts";
 import { registerHistogram } from "./histogram.ts";
 import type { GatewayView } from "./view.ts";
 
@@ -130,6 +131,7 @@ const families: readonly Family[] = [
     read: (view) => Object.entries(view.dns().failures).map(([reason, value]) => [{ reason }, value]),
   },
   ...dnsCacheFamilies,
+  ...dnsUpstreamFamilies,
   gauge("egress46_start_time_seconds", "When the gateway started, Unix time", (view) =>
     Math.floor(Date.parse(view.status().startedAt) / 1000),
   ),

@@ -15,6 +15,7 @@ import {
 } from "./behaviour-options.ts";
 import { type DnsCacheFlags, dnsCacheOption } from "./dns-cache-option.ts";
 import { addDnsOptions, type DnsFlags, dnsHelp, dnsPolicyOf } from "./dns-options.ts";
+import { addDnsUpstreamOptions, type DnsUpstreamFlags, dnsUpstreamsOf } from "./dns-upstream-options.ts";
 import { blockNets, internalNets, parseWorkers } from "./network-options.ts";
 import {
   addSessionOptions,
@@ -24,7 +25,12 @@ import {
   shortTimes,
 } from "./session-options.ts";
 
-interface RunFlags extends SessionFlags, BehaviourFlags, DnsFlags, DnsCacheFlags {
+interface RunFlags
+  extends SessionFlags,
+    BehaviourFlags,
+    DnsFlags,
+    DnsCacheFlags,
+    DnsUpstreamFlags {
   readonly file: string[];
   readonly internal?: string[];
   readonly internalNet?: string[];
@@ -81,7 +87,8 @@ export function registerRun(program: Command): void {
     .addOption(eifOption())
     .addOption(portBlockOption())
     .addOption(dnsCacheOption());
-  addSessionOptions(addDnsOptions(command))
+  addDnsUpstreamOptions(addDnsOptions(command));
+  addSessionOptions(command)
     .option("--admin <host:port>", "where API, health and metrics are served", parseAdmin, defaultAdmin)
     .addOption(
       new Option("--log-level <level>", "what to log on standard error").choices(logLevels).default("info"),
@@ -98,6 +105,7 @@ export function registerRun(program: Command): void {
       const engine = { limits, sizes: { ...sizes, dnsCache: flags.dnsCache } };
       const behaviour = behaviourOf(flags);
       const dnsPolicy = dnsPolicyOf(flags);
+      const dnsUpstreams = dnsUpstreamsOf(flags);
       const nets = (behaviour.portBlock > 0 ? blockNets : internalNets)(flags.internalNet);
       await checkSizes(engine.sizes);
       const log = createLogger(flags.logLevel);
@@ -117,6 +125,7 @@ export function registerRun(program: Command): void {
             engine,
             behaviour,
             dnsPolicy,
+            dnsUpstreams,
             admin: flags.admin,
             logLevel: flags.logLevel,
           },

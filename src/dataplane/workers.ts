@@ -113,8 +113,16 @@ async function startWorker(
   let nextId = 1;
   let stopping = false;
 
+  let outbox: ToWorker[] = [];
+
+  /** What is posted in one round of the event loop goes together. */
   function post(message: ToWorker): void {
-    port1.postMessage(message);
+    if (outbox.push(message) === 1) setImmediate(sendAll);
+  }
+
+  function sendAll(): void {
+    port1.postMessage(outbox);
+    outbox = [];
     // One system call wakes the worker for any number of messages.
     if (Atomics.exchange(signal, 0, 1) === 0) write(wake, oneAddress, 8);
   }
@@ -128,7 +136,8 @@ async function startWorker(
   }
 
   const started = new Promise<EngineMemory>((resolve, reject) => {
-    port1.on("message", (message: FromWorker) => {
+    port1.on("message", (messages: FromWorker[]) => messages.forEach(take));
+    function take(message: FromWorker): void {
       switch (message.type) {
         case "started":
           return resolve({ buffer: message.memory.buffer, layout: message.layout });
@@ -156,7 +165,7 @@ async function startWorker(
               }),
           );
       }
-    });
+    }
     const failed = (cause: Error) => {
       reject(cause);
       for (const waiting of requests.values()) waiting.reject(cause);

@@ -1,13 +1,24 @@
 /**
- * Questions to the upstreams, each asked once at a time: who asks for the same bytes meanwhile shares the answer
- * (RFC 5452 §5: duplicates in flight help a forger). The place for a cache.
+ * Questions to the upstreams, each asked once at a time: who asks the same meanwhile shares the answer (RFC 5452 §5:
+ * duplicates in flight help a forger). What failed a moment ago is not asked again. The place for a cache.
  */
-import { Eg46Error } from "../errors.ts";
-import type { Message } from "./message.ts";
+import { Eg46Error, hasCode } from "../errors.ts";
+import { type Asked, readAsked } from "./asked.ts";
+import { createFailureCache, type Failure, foldedQuestion } from "./failure-cache.ts";
+import {
+  headerLength,
+  type Message,
+  rcode,
+  rcodeName,
+  rcodeOf,
+  readQuestion,
+  scanMessage,
+} from "./message.ts";
+import { errorReply } from "./reply.ts";
 import type { Resolver } from "./resolver.ts";
 
 export interface Exchange {
-  /** Keeps `query`. The ID is free; everything behind it is part of the question. */
+  /** Keeps `query`. The ID and letter case are free; everything else is part of the question. */
   ask(query: Uint8Array, whole: boolean): Promise<Message>;
   /**
    * True when this question, come in from a client, is our own on its way to an upstream whose address leads back to
@@ -22,18 +33,54 @@ interface InFlight {
 }
 
 const maxInFlight = 8192;
+/** RFC 8914 §4.14. */
+const cachedError = 13;
 
-export function createExchange(resolver: Pick<Resolver, "resolve" | "sent">): Exchange {
+export function createExchange(
+  resolver: Pick<Resolver, "resolve" | "sent" | "generation">,
+  clock: () => number = () => performance.now(),
+): Exchange {
   const inFlight = new Map<string, InFlight>();
+  const failures = createFailureCache();
+  let generation = resolver.generation();
+
+  function failedBefore(asked: Asked): Failure | undefined {
+    if (resolver.generation() !== generation) {
+      generation = resolver.generation();
+      failures.clear();
+    }
+    return failures.recall(asked, clock());
+  }
+
+  function learn(asked: Asked, code: number | undefined): void {
+    if (code === undefined || code === rcode.SERVFAIL || code === rcode.REFUSED)
+      failures.remember(asked, code, clock());
+    else failures.forget(asked);
+  }
+
   return {
     ask(query, whole) {
       const key = keyOf(query, whole);
       const shared = inFlight.get(key);
       if (shared !== undefined) return shared.reply;
+      const asked = readAsked(query);
+      if (asked === undefined) return Promise.reject(new TypeError("not a DNS question"));
+      const failure = failedBefore(asked);
+      if (failure !== undefined) return Promise.resolve().then(() => repeat(asked, failure, clock()));
       if (inFlight.size >= maxInFlight)
         return Promise.reject(new Eg46Error("EG46_UPSTREAM_UNAVAILABLE", "too many DNS questions in flight"));
-      const reply = resolver.resolve(query, whole).finally(() => inFlight.delete(key));
+      const reply = resolver.resolve(query, whole);
       inFlight.set(key, { reply, echoes: 0 });
+      reply.then(
+        (message) => {
+          inFlight.delete(key);
+          learn(asked, rcodeOf(message));
+        },
+        (error) => {
+          inFlight.delete(key);
+          if (hasCode(error, "EG46_UPSTREAM_UNAVAILABLE")) learn(asked, undefined);
+        },
+      );
       return reply;
     },
     isEcho(query) {
@@ -44,7 +91,20 @@ export function createExchange(resolver: Pick<Resolver, "resolve" | "sent">): Ex
   };
 }
 
+/** What the failure before was, without asking. Throws EG46_UPSTREAM_UNAVAILABLE where there was no answer. */
+function repeat({ bytes }: Asked, { code, until }: Failure, now: number): Message {
+  const wait = `asked again in ${Math.ceil((until - now) / 1000)} s`;
+  if (code === undefined)
+    throw new Eg46Error("EG46_UPSTREAM_UNAVAILABLE", `no DNS upstream answered this question; ${wait}`);
+  const text = `the DNS upstreams said ${rcodeName(code)}; ${wait}`;
+  return scanMessage(errorReply(bytes, code, { code: cachedError, text }))!;
+}
+
+/** Letter case apart (RFC 4343): were it part of the key, a forger could have one question asked many times at once. */
 function keyOf(query: Uint8Array, whole: boolean): string {
-  const tail = Buffer.from(query.buffer, query.byteOffset + 2, query.length - 2);
-  return `${whole} ${tail.toString("latin1")}`;
+  const question = readQuestion(query);
+  const { nameEnd, end } = question ?? { nameEnd: headerLength, end: headerLength };
+  const octets = Buffer.from(query.buffer, query.byteOffset, query.length);
+  const rest = octets.toString("latin1", 2, headerLength) + octets.toString("latin1", end);
+  return `${whole ? "w" : ""} ${foldedQuestion(query, nameEnd, end)}${rest}`;
 }

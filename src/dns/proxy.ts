@@ -15,7 +15,7 @@ import { errorReply, extendedErrorCode } from "./reply.ts";
 import { createResolver } from "./resolver.ts";
 import { createDnsCounts, type DnsStats, type FailureReason } from "./stats.ts";
 import { type TracedQuestions, tracedUpstream } from "./traced-upstream.ts";
-import { createUpstream } from "./upstream.ts";
+import { createUpstream, defaultUpstreamSettings, type UpstreamSettings } from "./upstream.ts";
 
 export type { DnsConfig } from "./answer.ts";
 export type { Transport } from "./answered.ts";
@@ -55,8 +55,9 @@ export interface DnsProxyDependencies {
   policy?: DnsPolicy;
   /** Default: every question goes to the upstreams. */
   cache?: AnswerCache;
-  /** Instead of 53, for tests. */
+  /** Instead of 53 or 853, for tests. */
   upstreamPort?: number;
+  upstreamSettings?: UpstreamSettings;
 }
 
 const maxInFlight = 4096;
@@ -68,11 +69,13 @@ export function createDnsProxy({
   log,
   policy = defaultPolicy,
   cache,
-  upstreamPort = 53,
+  upstreamPort: port,
+  upstreamSettings: settings = defaultUpstreamSettings,
 }: DnsProxyDependencies): DnsProxy {
   const counts = createDnsCounts();
   const rules = rulesOf(policy);
   const writeLine = createQueryLog(policy.log, log);
+  const mismatched = () => counts.failed("upstream-mismatch");
   const traces: TracedQuestions = new WeakMap();
   let inFlight = 0;
   /** Said already, under this configuration. */
@@ -81,10 +84,7 @@ export function createDnsProxy({
 
   const resolver = createResolver({
     createUpstream: (address) =>
-      tracedUpstream(
-        createUpstream(address, upstreamPort, () => counts.failed("upstream-mismatch")),
-        traces,
-      ),
+      tracedUpstream(createUpstream({ address, port, settings, log, mismatched }), traces),
     log,
   });
   const exchange = createExchange(resolver);
@@ -169,7 +169,7 @@ export function createDnsProxy({
     refresh: (query) => cached.refresh(query, "udp"),
     logs: writeLine !== undefined,
     refuse: drop,
-    stats: counts.snapshot,
+    stats: () => ({ ...counts.snapshot(), upstreams: resolver.stats() }),
     healthy: () => resolver.healthy(),
     close: () => resolver.close(),
   };

@@ -1,3 +1,5 @@
+import type { UpstreamStats } from "./health.ts";
+
 /** What the DNS proxy counts. Names of failures are fixed, so that each is a metric from the start. */
 import { rcodeName, recordType } from "./message.ts";
 
@@ -47,6 +49,7 @@ export interface DnsStats {
   /** Replies with a DNS46 address, the sorry IP not counted. */
   readonly synthesized: number;
   readonly failures: Readonly<Record<FailureReason, number>>;
+  readonly upstreams: readonly UpstreamStats[];
 }
 
 export interface Durations {

@@ -11,6 +11,7 @@ import { startWorkers } from "../dataplane/workers.ts";
 import { createAnswerCache } from "../dns/cache.ts";
 import { createDnsProxy } from "../dns/proxy.ts";
 import { createRateLimit } from "../dns/rate-limit.ts";
+import { upstreamSettings } from "../dns/upstream-options.ts";
 import { Path } from "../engine/layout.gen.ts";
 import { Eg46Error, explain, hasCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
@@ -64,7 +65,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   if (errors.length > 0)
     throw new Eg46Error("EG46_CONFIG_INVALID", `the configuration has errors\n${errors.join("\n")}`);
 
-  const { certificates } = contents;
+  const { certificates, dnsTlsCa } = contents;
   const { store, reference } = await openGatewayStore(options, certificates, log, netd.phase);
   netd.phase("starting the packet workers");
   const workers = await startWorkers(
@@ -84,6 +85,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
     policy: options.dnsPolicy,
     cache: answers,
     log,
+    upstreamSettings: upstreamSettings(options.dnsUpstreams, dnsTlsCa),
   });
   const dnsLimit = createRateLimit(() => workers.counters().packets[Path.DNS] ?? 0);
   const frontend = createDnsFrontend(dns, answers, dnsLimit, log);

@@ -43,8 +43,12 @@ export interface LabDnsServerOptions {
 const keptExchanges = 10_000;
 
 /** Rejects when the address or port cannot be had. */
-export async function startDnsServer(options: LabDnsServerOptions, tries = 5): Promise<LabDnsServer> {
-  const { address, port = 0, zone, onExchange } = options;
+export async function startDnsServer({
+  address,
+  port = 0,
+  zone,
+  onExchange,
+}: LabDnsServerOptions): Promise<LabDnsServer> {
   const exchanges: DnsExchange[] = [];
   let closed = false;
   const udp = createSocket(isIpv6(address) ? "udp6" : "udp4");
@@ -78,6 +82,20 @@ export async function startDnsServer(options: LabDnsServerOptions, tries = 5): P
   udp.on("message", (query, { address: source, port: sourcePort }) =>
     answer(query, "udp", source, (reply) => udp.send(reply, sourcePort, source, () => undefined)),
   );
+  /** A port of any number that TCP gives may be in use for UDP; then another is tried. */
+  async function bindBoth(): Promise<void> {
+    for (let tries = port === 0 ? 20 : 1; ; tries--) {
+      await once(tcp.listen(port, address), "listening");
+      try {
+        await once(udp.bind((tcp.address() as AddressInfo).port, address), "listening");
+        return;
+      } catch (error) {
+        if (tries === 1) throw error;
+        await once(tcp.close(), "close");
+      }
+    }
+  }
+
   const connections = new Set<{ destroy(): void }>();
   tcp.on("connection", (socket) => {
     const reader = createFrameReader();
@@ -96,15 +114,12 @@ export async function startDnsServer(options: LabDnsServerOptions, tries = 5): P
     });
   });
 
-  await once(udp.bind(port, address), "listening");
-  const bound = udp.address().port;
   try {
-    await once(tcp.listen(bound, address), "listening");
+    await bindBoth();
   } catch (error) {
+    tcp.close();
     udp.close();
-    // UDP's port was free, and TCP's is somebody's: another one may be free for both.
-    if (port !== 0 || tries <= 1) throw error;
-    return startDnsServer(options, tries - 1);
+    throw error;
   }
   return {
     address,

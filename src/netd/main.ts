@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { observeAll } from "../config/observe.ts";
+import { readAuthority } from "../dns/upstream-options.ts";
 import type { Logger } from "../log.ts";
 import { readCertificates } from "../mappings/certificates.ts";
 import { setUpNetwork } from "./network.ts";
@@ -31,6 +32,7 @@ export async function runNetd(options: RunOptions, log: Logger): Promise<number>
   // Each gateway process gets them read anew; here it is only seen whether that works.
   await observeAll(options.gateway.files);
   readCertificates(options.gateway);
+  readAuthority(options.gateway.dnsUpstreams);
   const identity = gatewayIdentity();
   const main = options.gatewayMain ?? fileURLToPath(new URL("../gateway/main.js", import.meta.url));
   checkProgram(fileURLToPath(new URL("../../..", import.meta.url)), main, gatewayUid(identity));

@@ -1,5 +1,6 @@
 import type { Snapshot } from "../config/observe.ts";
 import type { DnsPolicy } from "../dns/policy.ts";
+import type { UpstreamOptions } from "../dns/upstream-options.ts";
 import type { NatBehaviour } from "../engine/behaviour.ts";
 import type { EngineOptions } from "../engine/options.ts";
 import type { ErrorCode } from "../errors.ts";
@@ -88,6 +89,8 @@ export interface FileContents {
   /** Of `files`. */
   readonly config: Snapshot;
   readonly certificates: Certificates;
+  /** PEM: whose certificates of DNS upstreams count. */
+  readonly dnsTlsCa?: Uint8Array | undefined;
 }
 
 export type ToGateway =
@@ -145,6 +148,7 @@ export interface GatewayOptions {
   readonly engine: EngineOptions;
   readonly behaviour: NatBehaviour;
   readonly dnsPolicy: DnsPolicy;
+  readonly dnsUpstreams?: UpstreamOptions | undefined;
   readonly admin: string;
   readonly logLevel: string;
 }

@@ -1,14 +1,15 @@
 import { fileSource } from "../config/observe.ts";
+import { readAuthority } from "../dns/upstream-options.ts";
 import { Eg46Error, explain } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { type Certificates, readCertificates } from "../mappings/certificates.ts";
+import { readCertificates } from "../mappings/certificates.ts";
 import { type GatewayProcess, startGateway } from "./gateway-process.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { watchHost } from "./host-watch.ts";
 import type { RunOptions } from "./main.ts";
 import type { Network } from "./network.ts";
 import type { Identity } from "./privileges.ts";
-import type { NetworkPlan, ToNetd } from "./protocol.ts";
+import type { FileContents, NetworkPlan, ToNetd } from "./protocol.ts";
 
 const firstBackoffMs = 100;
 const longestBackoffMs = 5000;
@@ -52,7 +53,10 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
 
     function launch(): void {
       try {
-        child = start(readCertificates(options.gateway));
+        child = start({
+          certificates: readCertificates(options.gateway),
+          dnsTlsCa: readAuthority(options.gateway.dnsUpstreams),
+        });
       } catch (error) {
         // For one a certificate that is just being replaced.
         log.error(explain(error));
@@ -65,7 +69,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
       backoffMs = Math.min(backoffMs * 2, longestBackoffMs);
     }
 
-    function start(certificates: Certificates): Child {
+    function start(secrets: Omit<FileContents, "config">): Child {
       const gateway = startGateway(
         { main, identity, tuns: network.tuns, storeFolder },
         {
@@ -86,7 +90,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
         type: "start",
         facts: { ...network.facts(), ...gateway.descriptors },
         options: { ...options.gateway, storeFolder: gateway.storeFolder },
-        contents: { config, certificates },
+        contents: { config, ...secrets },
       });
       return started;
     }

@@ -78,6 +78,16 @@ export function sampleView(replaced: Partial<GatewayView> = {}): GatewayView {
       duration: { bounds: [0.001, 0.5], counts: [7, 11], sum: 1.5, count: 12 },
       synthesized: 6,
       failures: { timeout: 1 },
+      upstreams: [
+        {
+          ...{ address: "192.0.2.53", transport: "udp, 0x20", healthy: true },
+          ...{ questions: 20, answered: 17, refused: 1, silent: 2, latencyMs: { p50: 2.5, p99: 40 } },
+        },
+        {
+          ...{ address: "2001:db8::53", transport: "udp", healthy: false, problem: "connect ECONNREFUSED" },
+          ...{ questions: 3, answered: 0, refused: 0, silent: 3 },
+        },
+      ],
     }),
     dig: async ({ type }) => ({
       name: "v6only.example.",
