@@ -42,7 +42,7 @@ export interface StatusBody extends EgressStatus {
   readonly mappings: Pick<MappingSummary, "known" | "malformed" | "poolSize" | "poolUsed">;
   readonly sessions: number;
   readonly maxSessions: number;
-  readonly dns: Pick<DnsCounters, "questions" | "synthesized" | "responses" | "failures">;
+  readonly dns: Pick<DnsCounters, "questions" | "synthesized" | "responses" | "failures" | "upstreams">;
 }
 
 /** Any response of status 400 and above. */

@@ -25,12 +25,7 @@ import {
   shortTimes,
 } from "./session-options.ts";
 
-interface RunFlags
-  extends SessionFlags,
-    BehaviourFlags,
-    DnsFlags,
-    DnsCacheFlags,
-    DnsUpstreamFlags {
+interface RunFlags extends SessionFlags, BehaviourFlags, DnsFlags, DnsCacheFlags, DnsUpstreamFlags {
   readonly file: string[];
   readonly internal?: string[];
   readonly internalNet?: string[];

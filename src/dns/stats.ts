@@ -1,6 +1,5 @@
-import type { UpstreamStats } from "./health.ts";
-
 /** What the DNS proxy counts. Names of failures are fixed, so that each is a metric from the start. */
+import type { UpstreamStats } from "./health.ts";
 import { rcodeName, recordType } from "./message.ts";
 
 export const failureReasons = [
@@ -65,7 +64,7 @@ export interface DnsCounts {
   answered(rcode: number, source: ReplySource, ms: number): void;
   synthesized(): void;
   failed(reason: FailureReason): undefined;
-  snapshot(): DnsStats;
+  snapshot(): Omit<DnsStats, "upstreams">;
 }
 
 const typeLabels = ["A", "AAAA", "PTR", "SRV", "TXT", "MX", "HTTPS"] as const;

@@ -203,7 +203,7 @@ test("admin: status tells state, store, uptime and version", () =>
     assert.equal(status, 200);
     const { uptimeSeconds, ...rest } = body as { uptimeSeconds: number };
     assert.ok(Number.isInteger(uptimeSeconds) && uptimeSeconds >= 0);
-    const { questions, synthesized, responses: byCode, failures } = sampleView().dns();
+    const { questions, synthesized, responses: byCode, failures, upstreams } = sampleView().dns();
     assert.deepEqual(rest, {
       version,
       ...sampleView().status(),
@@ -212,7 +212,7 @@ test("admin: status tells state, store, uptime and version", () =>
       mappings: { known: 6, malformed: 1, poolSize: 254, poolUsed: 5 },
       sessions: 4,
       maxSessions: 1000,
-      dns: { questions, synthesized, responses: byCode, failures },
+      dns: { questions, synthesized, responses: byCode, failures, upstreams },
     });
   }));
 
