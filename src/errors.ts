@@ -68,7 +68,7 @@ export const errorCatalog = {
     title: "No DNS upstream (dnsNat46PoolIps) answers",
     traffic: "Names get SERVFAIL; connections to addresses handed out before go on.",
     remedy:
-      "Check that the gateway reaches the addresses on port 53, UDP and TCP; it keeps trying by itself.",
+      "Check that the gateway reaches the addresses on port 53, UDP and TCP, or with --dns-tls on port 853 (`egress46 status` says why not); it keeps trying by itself.",
   },
   EG46_MAPPING_EXISTS: {
     title: "The address has an entry already",

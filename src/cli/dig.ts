@@ -14,7 +14,7 @@ interface Flags {
 const help = `
 It is a real question to the running gateway: upstreams are asked, and a mapping that a Pod's question would make is made.
 
-Steps: upstream = an upstream's reply; policy = what was decided, and why; known = the host has an address; candidate = an
+Steps: upstream = it is asked, then what it said; policy = what was decided, and why; known = the host has an address; candidate = an
 address that the host may have, and what the store holds there; SETNX = the claim of one; engine = the workers have it.`;
 
 export function registerDig(program: Command): void {

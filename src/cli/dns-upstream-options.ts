@@ -8,6 +8,7 @@ import { Eg46Error } from "../errors.ts";
 export interface DnsUpstreamFlags {
   readonly dnsTls?: string;
   readonly dnsTlsCa?: string;
+  readonly dnsTcp?: boolean;
   readonly dns0x20: LetterCaseMode;
 }
 
@@ -22,6 +23,7 @@ export function addDnsUpstreamOptions(command: Command): Command {
       "--dns-tls-ca <file>",
       "certificate authorities of --dns-tls in PEM form (default: the public ones)",
     )
+    .option("--dns-tcp", "ask all dnsNat46PoolIps by TCP only: cheaper under load, and hard to forge")
     .addOption(
       new Option("--dns-0x20 <mode>", "random letter case in questions over UDP, against forged replies")
         .choices(["auto", "off"])
@@ -30,13 +32,18 @@ export function addDnsUpstreamOptions(command: Command): Command {
 }
 
 /** Throws EG46_USAGE where the flags contradict each other. */
-export function dnsUpstreamsOf({ dnsTls, dnsTlsCa, dns0x20 }: DnsUpstreamFlags): UpstreamOptions {
+export function dnsUpstreamsOf({ dnsTls, dnsTlsCa, dnsTcp, dns0x20 }: DnsUpstreamFlags): UpstreamOptions {
   if (dnsTlsCa !== undefined && dnsTls === undefined)
     throw new Eg46Error(
       "EG46_USAGE",
       "--dns-tls-ca needs --dns-tls NAME: without it no DNS upstream is asked by TLS",
     );
-  return { tlsName: dnsTls, tlsCaFile: dnsTlsCa, letterCase: dns0x20 };
+  if (dnsTcp && dnsTls !== undefined)
+    throw new Eg46Error(
+      "EG46_USAGE",
+      "--dns-tcp and --dns-tls exclude each other: TLS has its own TCP port 853",
+    );
+  return { tlsName: dnsTls, tlsCaFile: dnsTlsCa, tcp: dnsTcp, letterCase: dns0x20 };
 }
 
 function parseName(text: string): string {

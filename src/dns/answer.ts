@@ -6,10 +6,21 @@ import { type Answered, type Asking, cut, local, pass } from "./answered.ts";
 import { decide, lacksA, type Synthesis, whyUnchanged } from "./dns46.ts";
 import type { Exchange } from "./exchange.ts";
 import { createHostMapper, type MapHost } from "./map-hosts.ts";
-import { flag, headerLength, type Message, rcode, rcodeName, rcodeOf, recordType } from "./message.ts";
+import {
+  flag,
+  headerLength,
+  type Message,
+  rcode,
+  rcodeName,
+  rcodeOf,
+  readQuestion,
+  recordType,
+  typeName,
+} from "./message.ts";
 import { withOrigin, withoutOrigin } from "./origin.ts";
 import type { Rules } from "./policy.ts";
 import type { Query } from "./query.ts";
+import type { Trace as UpstreamTrace } from "./race.ts";
 import { extendedErrorCode } from "./reply.ts";
 import { reversedIpv4 } from "./reverse.ts";
 import { createReverseAnswerer } from "./reverse-answer.ts";
@@ -34,8 +45,6 @@ interface Dependencies {
   readonly mapHost: MapHost;
   /** The IPv6 host that a NAT address stands for. Rejects when the store is out of reach. */
   hostOf(nat4: string): Promise<string | undefined>;
-  /** Before a question that is traced goes out. */
-  traced(question: Uint8Array, trace: Trace): void;
   readonly log: Logger;
   synthesized(): void;
   failed(reason: FailureReason): void;
@@ -46,7 +55,7 @@ const maxMessage = 65535;
 const { notReady, noReachableAuthority, other } = extendedErrorCode;
 
 export function createAnswerer(parts: Dependencies): Answerer {
-  const { exchange, traced, log, synthesized, failed } = parts;
+  const { exchange, log, synthesized, failed } = parts;
   const mapAll = createHostMapper(parts.mapHost);
   const reverse = createReverseAnswerer({ hostOf: parts.hostOf, ask, fail, log });
 
@@ -58,9 +67,8 @@ export function createAnswerer(parts: Dependencies): Answerer {
 
   /** Undefined: no upstream answered. */
   async function ask(question: Uint8Array, whole: boolean, trace?: Trace): Promise<Message | undefined> {
-    if (trace !== undefined) traced(question, trace);
     try {
-      return await exchange.ask(question, whole);
+      return await exchange.ask(question, whole, trace && upstreamSteps(question, trace));
     } catch (error) {
       log.debug({ err: error }, "DNS question without an answer");
     }
@@ -146,6 +154,11 @@ export function createAnswerer(parts: Dependencies): Answerer {
     if (dependsOnClient(query, rules)) withoutOrigin(answered.bytes);
     return answered;
   };
+}
+
+function upstreamSteps(question: Uint8Array, trace: Trace): UpstreamTrace {
+  const type = typeName(readQuestion(question)?.type ?? 0);
+  return (address, said, ms) => trace("upstream", { address, type, said, ms: Math.round(ms * 1000) / 1000 });
 }
 
 function dependsOnClient(query: Query, { excludesClient, addToAaaa }: Rules): boolean {

@@ -4,32 +4,21 @@
  */
 import { Eg46Error, hasCode } from "../errors.ts";
 import { type Asked, readAsked } from "./asked.ts";
-import { createFailureCache, type Failure, foldedQuestion } from "./failure-cache.ts";
-import {
-  headerLength,
-  type Message,
-  rcode,
-  rcodeName,
-  rcodeOf,
-  readQuestion,
-  scanMessage,
-} from "./message.ts";
+import { createFailureCache, type Failure } from "./failure-cache.ts";
+import { createInFlightTable } from "./in-flight.ts";
+import { type Message, rcode, rcodeName, rcodeOf, scanMessage } from "./message.ts";
+import type { Trace } from "./race.ts";
 import { errorReply } from "./reply.ts";
 import type { Resolver } from "./resolver.ts";
 
 export interface Exchange {
   /** Keeps `query`. The ID and letter case are free; everything else is part of the question. */
-  ask(query: Uint8Array, whole: boolean): Promise<Message>;
+  ask(query: Uint8Array, whole: boolean, trace?: Trace): Promise<Message>;
   /**
    * True when this question, come in from a client, is our own on its way to an upstream whose address leads back to
    * us. Once in 65536 a client's ID is ours by chance, so the first time it only shares the answer like anybody.
    */
   isEcho(query: Uint8Array): boolean;
-}
-
-interface InFlight {
-  readonly reply: Promise<Message>;
-  echoes: number;
 }
 
 const maxInFlight = 8192;
@@ -40,7 +29,7 @@ export function createExchange(
   resolver: Pick<Resolver, "resolve" | "sent" | "generation">,
   clock: () => number = () => performance.now(),
 ): Exchange {
-  const inFlight = new Map<string, InFlight>();
+  const inFlight = createInFlightTable();
   const failures = createFailureCache();
   let generation = resolver.generation();
 
@@ -59,9 +48,8 @@ export function createExchange(
   }
 
   return {
-    ask(query, whole) {
-      const key = keyOf(query, whole);
-      const shared = inFlight.get(key);
+    ask(query, whole, trace) {
+      const shared = inFlight.find(query, whole);
       if (shared !== undefined) return shared.reply;
       const asked = readAsked(query);
       if (asked === undefined) return Promise.reject(new TypeError("not a DNS question"));
@@ -69,23 +57,17 @@ export function createExchange(
       if (failure !== undefined) return Promise.resolve().then(() => repeat(asked, failure, clock()));
       if (inFlight.size >= maxInFlight)
         return Promise.reject(new Eg46Error("EG46_UPSTREAM_UNAVAILABLE", "too many DNS questions in flight"));
-      const reply = resolver.resolve(query, whole);
-      inFlight.set(key, { reply, echoes: 0 });
+      const reply = resolver.resolve(query, whole, trace);
+      inFlight.add(query, whole, reply);
       reply.then(
-        (message) => {
-          inFlight.delete(key);
-          learn(asked, rcodeOf(message));
-        },
-        (error) => {
-          inFlight.delete(key);
-          if (hasCode(error, "EG46_UPSTREAM_UNAVAILABLE")) learn(asked, undefined);
-        },
+        (message) => learn(asked, rcodeOf(message)),
+        (error) => hasCode(error, "EG46_UPSTREAM_UNAVAILABLE") && learn(asked, undefined),
       );
       return reply;
     },
     isEcho(query) {
       if (!resolver.sent(query)) return false;
-      const own = inFlight.get(keyOf(query, false)) ?? inFlight.get(keyOf(query, true));
+      const own = inFlight.find(query, false) ?? inFlight.find(query, true);
       return own !== undefined && ++own.echoes > 1;
     },
   };
@@ -98,13 +80,4 @@ function repeat({ bytes }: Asked, { code, until }: Failure, now: number): Messag
     throw new Eg46Error("EG46_UPSTREAM_UNAVAILABLE", `no DNS upstream answered this question; ${wait}`);
   const text = `the DNS upstreams said ${rcodeName(code)}; ${wait}`;
   return scanMessage(errorReply(bytes, code, { code: cachedError, text }))!;
-}
-
-/** Letter case apart (RFC 4343): were it part of the key, a forger could have one question asked many times at once. */
-function keyOf(query: Uint8Array, whole: boolean): string {
-  const question = readQuestion(query);
-  const { nameEnd, end } = question ?? { nameEnd: headerLength, end: headerLength };
-  const octets = Buffer.from(query.buffer, query.byteOffset, query.length);
-  const rest = octets.toString("latin1", 2, headerLength) + octets.toString("latin1", end);
-  return `${whole ? "w" : ""} ${foldedQuestion(query, nameEnd, end)}${rest}`;
 }

@@ -65,7 +65,7 @@ function keyOf({ bytes, question }: Asked): string {
 const folded = Buffer.allocUnsafe(512);
 
 /** Name in lower case, then type and class, an octet a character. */
-export function foldedQuestion(bytes: Uint8Array, nameEnd: number, end: number): string {
+function foldedQuestion(bytes: Uint8Array, nameEnd: number, end: number): string {
   const length = end - headerLength;
   for (let index = 0; index < length; index++) {
     const octet = bytes[headerLength + index]!;

@@ -81,8 +81,10 @@ export function createHealth(upstream: Upstream, log: Logger, recovered: () => v
     probe = upstream.ask(question, false, {
       answered(reply) {
         const code = rcodeOf(reply);
-        if (probing !== undefined && code !== rcode.SERVFAIL && code !== rcode.REFUSED)
-          well(question, performance.now() - startedAt);
+        const took = performance.now() - startedAt;
+        // Later than anybody waits for it is as good as never.
+        if (code !== rcode.SERVFAIL && code !== rcode.REFUSED && took <= patience.mostMs)
+          well(question, took);
       },
       failed: () => undefined,
     });
@@ -116,7 +118,7 @@ export function createHealth(upstream: Upstream, log: Logger, recovered: () => v
     },
     silent(asked) {
       counts.silent++;
-      failed(asked, "does not answer");
+      failed(asked, "does not answer in time");
     },
     stats() {
       const [p50, p99] = [latency.quantileMs(0.5), latency.quantileMs(0.99)];

@@ -37,10 +37,10 @@ export function createLatency(): Latency {
     },
     smoothedMs: () => smoothed,
     quantileMs(quantile) {
-      let left = Math.ceil(total * quantile);
-      if (left === 0) return undefined;
+      if (total === 0) return undefined;
       let index = 0;
-      while (index < buckets - 1 && (left -= counts[index]!) > 0) index++;
+      let passed = counts[0]!;
+      while (index < buckets - 1 && passed < total * quantile) passed += counts[++index]!;
       return smallestMs * 2 ** (index / perDoubling);
     },
   };

@@ -14,7 +14,6 @@ import { createQueryLog } from "./query-log.ts";
 import { errorReply, extendedErrorCode } from "./reply.ts";
 import { createResolver } from "./resolver.ts";
 import { createDnsCounts, type DnsStats, type FailureReason } from "./stats.ts";
-import { type TracedQuestions, tracedUpstream } from "./traced-upstream.ts";
 import { createUpstream, defaultUpstreamSettings, type UpstreamSettings } from "./upstream.ts";
 
 export type { DnsConfig } from "./answer.ts";
@@ -76,21 +75,18 @@ export function createDnsProxy({
   const rules = rulesOf(policy);
   const writeLine = createQueryLog(policy.log, log);
   const mismatched = () => counts.failed("upstream-mismatch");
-  const traces: TracedQuestions = new WeakMap();
   let inFlight = 0;
   /** Said already, under this configuration. */
   let looping = false;
   let config: DnsConfig | undefined;
 
   const resolver = createResolver({
-    createUpstream: (address) =>
-      tracedUpstream(createUpstream({ address, port, settings, log, mismatched }), traces),
+    createUpstream: (address) => createUpstream({ address, port, settings, log, mismatched }),
     log,
   });
   const exchange = createExchange(resolver);
   const answer = createAnswerer({
     ...{ exchange, mapHost, hostOf, log },
-    traced: (question, trace) => traces.set(question, trace),
     synthesized: counts.synthesized,
     failed: counts.failed,
   });

@@ -6,7 +6,7 @@ import { Eg46Error } from "../errors.ts";
 import type { Asked } from "./asked.ts";
 import type { Deadlines, Waiting } from "./deadlines.ts";
 import type { Health } from "./health.ts";
-import { type Message, rcode, rcodeOf } from "./message.ts";
+import { type Message, rcode, rcodeName, rcodeOf } from "./message.ts";
 import type { Ticket, Upstream } from "./upstream.ts";
 
 export interface Member {
@@ -19,6 +19,8 @@ export const deadlineMs = 2500;
 /** Once an upstream has answered with a failure, the others get no more than this to do better. */
 const secondOpinionMs = 800;
 const maxAttempts = 6;
+/** A network that says no so often to each of them won't say yes within the deadline. */
+const triesOfEach = 3;
 
 interface Attempt {
   readonly member: Member;
@@ -34,6 +36,9 @@ export interface Outcome {
   reject(error: Eg46Error): void;
 }
 
+/** A step, for people: `what` is asked, an RCODE name, or an error's text; `ms` since the question came. */
+export type Trace = (upstream: string, what: string, ms: number) => void;
+
 /** Ends within {@link deadlineMs}. */
 export function race(
   asked: Asked,
@@ -41,15 +46,18 @@ export function race(
   members: readonly Member[],
   deadlines: Deadlines,
   outcome: Outcome,
+  trace?: Trace,
 ): void {
   const attempts: Attempt[] = [];
   const refused: Member[] = [];
   let failureReply: Message | undefined;
   let over = false;
-  let giveUpAt = performance.now() + deadlineMs;
+  const began = performance.now();
+  let giveUpAt = began + deadlineMs;
   let nextAt = Number.POSITIVE_INFINITY;
   const waiting: Waiting = {
     wakeAt: giveUpAt,
+    place: -1,
     wake(now) {
       if (now >= giveUpAt) giveUp();
       else attemptNext();
@@ -66,7 +74,10 @@ export function race(
   function giveUp(): void {
     blame(attempts.length);
     finish();
-    if (failureReply !== undefined) return outcome.resolve(failureReply);
+    if (failureReply !== undefined) {
+      outcome.resolve(failureReply);
+      return;
+    }
     const names = members.map(({ upstream }) => upstream.address).join(", ");
     outcome.reject(
       new Eg46Error("EG46_UPSTREAM_UNAVAILABLE", `no answer from the DNS upstreams ${names || "(none)"}`),
@@ -90,6 +101,10 @@ export function race(
     return count;
   }
 
+  function triedEnough(): boolean {
+    return attempts.length >= maxAttempts || members.every((member) => tries(member) >= triesOfEach);
+  }
+
   /** The least tried, the well before the sick, in the order of configuration; none of those that said no. */
   function best(): Member | undefined {
     let found: Member | undefined;
@@ -105,8 +120,8 @@ export function race(
   function attemptNext(): void {
     nextAt = Number.POSITIVE_INFINITY;
     const member = best();
-    if (member === undefined) return giveUp();
-    if (attempts.length >= maxAttempts) return;
+    if (member === undefined) giveUp();
+    if (member === undefined || attempts.length >= maxAttempts) return;
     const round = tries(member);
     const startedAt = performance.now();
     const attempt: Attempt = { member, startedAt, open: true, ticket: undefined };
@@ -114,9 +129,10 @@ export function race(
     nextAt = startedAt + member.health.patienceMs() * 2 ** round;
     waiting.wakeAt = Math.min(giveUpAt, nextAt);
     member.health.asked();
+    trace?.(member.upstream.address, "asked", startedAt - began);
     attempt.ticket = member.upstream.ask(asked, whole, {
       answered: (reply) => answered(attempt, reply),
-      failed: () => failed(attempt),
+      failed: (error) => failed(attempt, error),
     });
   }
 
@@ -125,7 +141,11 @@ export function race(
     if (over) return;
     const { member } = attempt;
     const code = rcodeOf(reply);
-    if (code === rcode.SERVFAIL || code === rcode.REFUSED) return refusedBy(member, reply);
+    trace?.(member.upstream.address, rcodeName(code), performance.now() - began);
+    if (code === rcode.SERVFAIL || code === rcode.REFUSED) {
+      refusedBy(member, reply);
+      return;
+    }
     member.health.answered(asked, performance.now() - attempt.startedAt);
     if (attempts.length > 1) blame(attempts.indexOf(attempt), member);
     finish();
@@ -144,12 +164,14 @@ export function race(
     attemptNext();
   }
 
-  function failed(attempt: Attempt): void {
+  function failed(attempt: Attempt, { message }: Error): void {
     attempt.open = false;
     if (over) return;
+    trace?.(attempt.member.upstream.address, message, performance.now() - began);
     attempt.member.health.silent(asked);
     // Those not asked yet get their turn at once; second tries keep to the timer, lest we spin.
     if (members.some((member) => tries(member) === 0)) attemptNext();
+    else if (!attempts.some(({ open }) => open) && triedEnough()) giveUp();
   }
 
   deadlines.add(waiting);

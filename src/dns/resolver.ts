@@ -4,12 +4,15 @@ import { readAsked } from "./asked.ts";
 import { createDeadlines } from "./deadlines.ts";
 import { createHealth, type UpstreamStats } from "./health.ts";
 import type { Message } from "./message.ts";
-import { type Member, race } from "./race.ts";
+import { type Member, race, type Trace } from "./race.ts";
 import type { Upstream } from "./upstream.ts";
 
 export interface Resolver {
-  /** The reply's bytes as the upstream sent them. Rejects with EG46_UPSTREAM_UNAVAILABLE within 2.5 s. */
-  resolve(query: Uint8Array, whole: boolean): Promise<Message>;
+  /**
+   * The reply's bytes as the upstream sent them, letter case of the client's question apart. Rejects with
+   * EG46_UPSTREAM_UNAVAILABLE within 2.5 s.
+   */
+  resolve(query: Uint8Array, whole: boolean, trace?: Trace): Promise<Message>;
   healthy(): boolean;
   sent(query: Uint8Array): boolean;
   /** Goes up whenever what failed before may succeed: an upstream answers again, or there is another one. */
@@ -41,11 +44,11 @@ export function createResolver(deps: {
   }
 
   return {
-    resolve: (query, whole) =>
+    resolve: (query, whole, trace) =>
       new Promise((resolve, reject) => {
         const asked = readAsked(query);
         if (asked === undefined) reject(new TypeError("not a DNS question"));
-        else race(asked, whole, members, deadlines, { resolve, reject });
+        else race(asked, whole, members, deadlines, { resolve, reject }, trace);
       }),
     healthy: () => members.some(({ health }) => health.good()),
     sent: (query) => members.some(({ upstream }) => upstream.sent(query)),

@@ -9,10 +9,8 @@ export interface TlsSettings {
   readonly ca?: string | Uint8Array | undefined;
 }
 
-export interface Dial {
-  /** `established` once questions can leave. Failures are the socket's own 'error'. */
-  (established: () => void): Socket;
-}
+/** Calls `established` once questions can leave. Failures are the socket's own 'error'. */
+export type Dial = (established: () => void) => Socket;
 
 export function tcpDial(address: string, port: number): Dial {
   return (established) => connect({ host: address, port, noDelay: true }, established);

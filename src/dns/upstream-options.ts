@@ -6,10 +6,11 @@ import type { LetterCaseMode } from "./letter-case.ts";
 import { defaultUpstreamSettings, type UpstreamSettings } from "./upstream.ts";
 
 export interface UpstreamOptions {
-  /** Authentication name of DoT upstreams. Undefined: UDP and TCP. */
+  /** Authentication name of DoT upstreams. Undefined: no TLS. */
   readonly tlsName?: string | undefined;
   /** PEM file. */
   readonly tlsCaFile?: string | undefined;
+  readonly tcp?: boolean | undefined;
   readonly letterCase: LetterCaseMode;
 }
 
@@ -36,6 +37,6 @@ export function upstreamSettings(
   ca: Uint8Array | undefined,
 ): UpstreamSettings {
   if (options === undefined) return defaultUpstreamSettings;
-  const { tlsName, letterCase } = options;
-  return { letterCase, ...(tlsName !== undefined && { tls: { name: tlsName, ca } }) };
+  const { tlsName, tcp, letterCase } = options;
+  return { letterCase, ...(tcp && { tcp }), ...(tlsName !== undefined && { tls: { name: tlsName, ca } }) };
 }

@@ -6,12 +6,12 @@ import type { Socket } from "node:net";
 import type { Asked } from "./asked.ts";
 import { cutToUdp } from "./cut-reply.ts";
 import { createFrameReader } from "./framing.ts";
+import { createIdTable, type IdTable } from "./id-table.ts";
 import { patchId, u16 } from "./message.ts";
 import { pad, unpad } from "./padding.ts";
 import type { Dial } from "./stream-dial.ts";
 import type { Sink, Ticket } from "./upstream.ts";
 import { matchReply } from "./upstream-reply.ts";
-import { freeId } from "./upstream-udp.ts";
 
 const maxConnections = 4;
 /** Questions under way on one; more wait for a place. */
@@ -37,7 +37,7 @@ interface Pending extends Ticket {
 
 interface Link {
   readonly socket: Socket;
-  readonly pending: Map<number, Pending>;
+  readonly pending: IdTable<Pending>;
   outgoing: Uint8Array[];
   established: boolean;
   answers: number;
@@ -76,7 +76,7 @@ export function createStreamPool({ dial, padded, mismatched, connected }: Stream
     });
     const link: Link = {
       socket,
-      pending: new Map(),
+      pending: createIdTable(2 * maxPipelined),
       outgoing: [],
       established: false,
       answers: 0,
@@ -104,11 +104,14 @@ export function createStreamPool({ dial, padded, mismatched, connected }: Stream
   function received(link: Link, message: Uint8Array): void {
     const waiting = message.length >= 2 ? link.pending.get(u16(message, 0)) : undefined;
     const reply = waiting && matchReply(waiting.bytes.subarray(2), waiting.asked.question, message);
-    if (reply === undefined) return mismatched();
-    link.pending.delete(waiting!.id);
+    if (waiting === undefined || reply === undefined) {
+      mismatched();
+      return;
+    }
+    link.pending.delete(waiting);
     link.answers++;
-    const { asked, whole, sink, bytes } = waiting!;
-    waiting!.over = true;
+    const { asked, whole, sink, bytes } = waiting;
+    waiting.over = true;
     const own = bytes.length > asked.bytes.length + 2 ? unpad(reply) : reply;
     sink.answered(whole ? own : cutToUdp(asked, own));
   }
@@ -118,8 +121,8 @@ export function createStreamPool({ dial, padded, mismatched, connected }: Stream
     links = links.filter((other) => other !== link);
     if (!link.established) connected(problem);
     const allowed = !link.established ? 0 : link.answers > 0 ? moves.speaking : moves.mute;
-    const stranded = [...link.pending.values()];
-    link.pending.clear();
+    const stranded = link.pending.items();
+    for (const one of stranded) link.pending.delete(one);
     queue = [...stranded.filter((one) => one.moves < allowed), ...queue];
     for (const one of stranded)
       if (one.moves < allowed) one.moves++;
@@ -162,11 +165,11 @@ export function createStreamPool({ dial, padded, mismatched, connected }: Stream
     const bytes = Buffer.allocUnsafe(2 + message.length);
     bytes.writeUInt16BE(message.length, 0);
     bytes.set(message, 2);
-    waiting.id = freeId(link.pending, u16(message, 0));
+    waiting.id = link.pending.freeId(u16(message, 0));
     patchId(bytes.subarray(2), waiting.id);
     waiting.bytes = bytes;
     waiting.link = link;
-    link.pending.set(waiting.id, waiting);
+    link.pending.add(waiting);
     link.silentSince ??= performance.now();
     link.outgoing.push(bytes);
     // Whatever this turn of the event loop brings leaves in one segment, or one TLS record.
@@ -187,7 +190,7 @@ export function createStreamPool({ dial, padded, mismatched, connected }: Stream
         cancel() {
           if (waiting.over) return;
           waiting.over = true;
-          waiting.link?.pending.delete(waiting.id);
+          waiting.link?.pending.delete(waiting);
           pump();
         },
       };

@@ -6,9 +6,10 @@
 import { createSocket, type Socket } from "node:dgram";
 import { isIpv6 } from "../addresses.ts";
 import type { Asked } from "./asked.ts";
+import { createIdTable } from "./id-table.ts";
 import { type LetterCase, restoreCase, sameCase, scramble } from "./letter-case.ts";
 import { type Message, patchId, u16 } from "./message.ts";
-import { random16, randomBelow } from "./random-bits.ts";
+import { randomBelow } from "./random-bits.ts";
 import type { Sink, Ticket } from "./upstream.ts";
 import { matchReply } from "./upstream-reply.ts";
 
@@ -61,7 +62,7 @@ export function createUdpPool(
   mismatched: () => void,
 ): UdpPool {
   /** Of all sockets: an ID is in use once. */
-  const pending = new Map<number, Pending>();
+  const pending = createIdTable<Pending>(2 * maxPending);
   let channels: Channel[] = [];
   let left = false;
 
@@ -118,7 +119,10 @@ export function createUdpPool(
     const waiting = bytes.length >= 2 ? pending.get(u16(bytes, 0)) : undefined;
     const reply =
       waiting?.channel === channel ? matchReply(waiting.bytes, waiting.asked.question, bytes) : undefined;
-    if (waiting === undefined || reply === undefined) return mismatched();
+    if (waiting === undefined || reply === undefined) {
+      mismatched();
+      return;
+    }
     settle(waiting);
     if (waiting.scrambled && !backInCase(waiting, reply)) {
       mismatched();
@@ -134,15 +138,16 @@ export function createUdpPool(
   }
 
   function failAll(channel: Channel, error: Error): void {
-    for (const waiting of pending.values())
+    for (const waiting of pending.items())
       if (waiting.channel === channel) {
         settle(waiting);
         waiting.sink.failed(error);
       }
   }
 
-  function settle({ id, channel }: Pending): void {
-    pending.delete(id);
+  function settle(waiting: Pending): void {
+    const { channel } = waiting;
+    pending.delete(waiting);
     channel.pending--;
     closeWhenDone(channel);
   }
@@ -180,7 +185,7 @@ export function createUdpPool(
       channel.pending++;
       const bytes = Buffer.allocUnsafe(asked.bytes.length);
       bytes.set(asked.bytes);
-      const id = freeId(pending, u16(bytes, 0));
+      const id = pending.freeId(u16(bytes, 0));
       patchId(bytes, id);
       const scrambled = letterCase.on() && !asked.signed;
       if (scrambled) scramble(bytes, asked.question.nameEnd);
@@ -195,7 +200,7 @@ export function createUdpPool(
           if (pending.get(id) === waiting) settle(waiting);
         },
       };
-      pending.set(id, waiting);
+      pending.add(waiting);
       if (channel.early === undefined) send(waiting);
       else channel.early.push(waiting);
       if (left) retire(channel);
@@ -213,12 +218,4 @@ export function createUdpPool(
       for (const channel of channels) retire(channel);
     },
   };
-}
-
-/** Random, not in use, and not the client's own: a question that comes back to us must be told apart. */
-export function freeId(pending: { has(id: number): boolean }, clientId: number): number {
-  for (;;) {
-    const id = random16();
-    if (id !== clientId && !pending.has(id)) return id;
-  }
 }

@@ -1,6 +1,6 @@
 /**
  * Port: one DNS server that we ask. This implementation asks over UDP, and over TCP where the reply was cut and the
- * whole is wanted or UDP cannot be trusted; or over nothing but TLS.
+ * whole is wanted or UDP cannot be trusted; or over nothing but TCP or TLS.
  */
 import type { Logger } from "../log.ts";
 import type { Asked } from "./asked.ts";
@@ -29,7 +29,7 @@ export interface Upstream {
   ask(asked: Asked, whole: boolean, sink: Sink): Ticket;
   /** True when these very bytes are on their way to the upstream now: they came back to us. */
   sent(query: Uint8Array): boolean;
-  transport(): "udp" | "udp, 0x20" | "tls";
+  transport(): "udp" | "udp, 0x20" | "tcp" | "tls";
   /** Why there is no TCP or TLS connection to it. */
   problem(): string | undefined;
   /** Lets questions in flight finish. */
@@ -38,8 +38,10 @@ export interface Upstream {
 
 /** How all upstreams are asked. */
 export interface UpstreamSettings {
-  /** Undefined: by UDP and TCP. */
+  /** By nothing but TLS. */
   readonly tls?: TlsSettings | undefined;
+  /** By nothing but TCP. */
+  readonly tcp?: boolean | undefined;
   readonly letterCase: LetterCaseMode;
 }
 
@@ -73,12 +75,12 @@ export function createUpstream({ address, port, settings, log, mismatched }: Ups
       else log.info({ upstream: address }, `the DNS upstream takes ${how} connections again`);
     },
   });
-  if (tls !== undefined)
+  if (tls !== undefined || settings.tcp === true)
     return {
       address,
       ask: stream.ask,
       sent: stream.sent,
-      transport: () => "tls",
+      transport: () => (tls ? "tls" : "tcp"),
       problem: () => problem,
       retire: stream.retire,
     };

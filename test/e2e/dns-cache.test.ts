@@ -74,24 +74,29 @@ test("the second answer comes from the cache", tools, async (t) => {
     }
   });
 
-  await t.test("dnsRateLimit: what is beyond is dropped and counted, hits and all", async () => {
-    writeFileSync(
-      join(lab.resources, "egress.yaml"),
-      poolResource.replace("spec:", "spec:\n  dnsRateLimit: 20"),
-    );
-    while (!lab.gateway.stderr().includes("dnsRateLimit")) await sleep(50);
-    await dig(labAddresses.resolver, "v4only.example");
-    const flood = `
+  await t.test(
+    "dnsRateLimit, applied live: what is beyond is dropped and counted, hits and all",
+    async () => {
+      writeFileSync(
+        join(lab.resources, "egress.yaml"),
+        poolResource.replace("spec:", "spec:\n  dnsRateLimit: 20\n  maxDNS46TTL: 7"),
+      );
+      while (!lab.gateway.stderr().includes("dnsRateLimit")) await sleep(50);
+      const { ttls } = await dig(labAddresses.resolver, "v6only.example");
+      assert.ok(ttls[0]! <= 7, "what was cached under the old configuration is gone");
+      await dig(labAddresses.resolver, "v4only.example", "+noedns");
+      const flood = `
       const q = Buffer.from("000101000001000000000000067634" + "6f6e6c79076578616d706c650000010001", "hex");
       const s = require("node:dgram").createSocket("udp4");
       let answers = 0;
       s.on("message", () => answers++);
       for (let i = 0; i < 200; i++) s.send(q, 53, "${labAddresses.resolver}");
       setTimeout(() => { console.log(answers); s.close(); }, 300);`;
-    const answers = Number(await pod.run([process.execPath, "-e", flood]));
-    assert.ok(answers > 0 && answers <= 27, `${answers} answers`);
-    assert.ok((await lab.drops()).DNS_RATE_LIMITED! >= 150);
-  });
+      const answers = Number(await pod.run([process.execPath, "-e", flood]));
+      assert.ok(answers > 0 && answers <= 27, `${answers} answers`);
+      assert.ok((await lab.drops()).DNS_RATE_LIMITED! >= 150);
+    },
+  );
 });
 
 test("--dns-cache off: the upstream is asked each time", tools, async (t) => {

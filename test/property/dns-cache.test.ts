@@ -7,8 +7,11 @@ import fc from "fast-check";
 import { createAnswerCache } from "../../src/dns/cache.ts";
 import { scanMessage } from "../../src/dns/message.ts";
 import { withOrigin } from "../../src/dns/origin.ts";
+import { decode } from "../support/decode.ts";
 import { aged, queryBytes } from "../support/dns-cache.ts";
 import { dnsPackets } from "../support/dns-packets.ts";
+import { startLab } from "../support/engine.ts";
+import { flow44, flow66, fromPod } from "../support/flows.ts";
 
 const seed = Number(process.env.EGRESS46_SEED ?? 46);
 
@@ -122,6 +125,50 @@ test("any query and any reply to it: kept or not, what comes out is the reply, a
       if (found === undefined) return;
       hits++;
       assert.deepEqual(Buffer.from(found.reply), aged(reply, again, seconds));
+    }),
+    { seed, numRuns: 3000 },
+  );
+  assert.ok(hits > 100, `${hits} hits`);
+});
+
+test("any question, as a packet to an engine that knows some answers: one answer, or one question to the host", async () => {
+  const lab = await startLab({ sizes: { maxSessions: 1024, maxMappings: 1024, dnsCache: 1 << 15 } });
+  lab.configure({ dns: true });
+  const known: Buffer[] = [];
+  let now = 0;
+  let hits = 0;
+  const fields = fc.record({
+    content: dnsPackets,
+    reply: fc.uint8Array({ maxLength: 300 }),
+    whole: fc.boolean(),
+    pick: fc.nat(),
+    noise: fc.oneof(fc.constant([]), fc.array(fc.tuple(fc.nat(100), fc.nat(255)), { maxLength: 3 })),
+    six: fc.boolean(),
+    step: fc.oneof(fc.nat(2000), fc.nat(0x7fff_ffff)),
+  });
+  fc.assert(
+    fc.property(fields, ({ content, reply, whole, pick, noise, six, step }) => {
+      now = (now + (pick % 64 === 0 ? step : step % 2000)) >>> 0;
+      const { name = "", type = "A" } = content.questions?.[0] ?? {};
+      const fresh = queryBytes({ name, type });
+      const query = Buffer.from(known.length > 0 && pick % 2 === 0 ? known[pick % known.length]! : fresh);
+      for (const [offset, value] of noise) if (offset < query.length) query[offset] = value;
+      const packet = fromPod(six ? flow66 : flow44, "udp", 4000, { destinationPort: 53, payload: query });
+      const { outputs, questions, drops } = lab.push([packet], now);
+      const asked = questions.filter(({ refresh }) => !refresh);
+      assert.deepEqual([outputs.length + asked.length, drops], [1, {}]);
+      for (const output of outputs) {
+        hits++;
+        const { payload, checksum } = decode(output);
+        assert.deepEqual([payload[0], payload[1], checksum], [query[0], query[1], "complete"]);
+        const { end } = scanMessage(query)!.question;
+        assert.equal(Buffer.compare(payload.subarray(12, end), query.subarray(12, end)), 0, "its question");
+      }
+      const { context } = questions[0] ?? {};
+      const answer = whole ? dnsPacket.encode({ ...content, type: "response" }) : reply;
+      const seconds = 1 + (pick % 86_400);
+      if (context) lab.pump.keep(context, answer, { seconds, synthesized: pick % 3 === 0 }, now);
+      known.push(query);
     }),
     { seed, numRuns: 3000 },
   );

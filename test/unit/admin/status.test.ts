@@ -59,6 +59,7 @@ test("status text: waiting, not healthy, store away, no DNS46", () => {
     health: { ok: false, reasons: ["the mapping store is away"] },
     store: { name: "redis://store:6379", connected: false },
     mappings: { known: 0, malformed: 0, poolSize: 0, poolUsed: 0 },
+    dns: { ...base.dns, upstreams: [] },
   } as const;
   assert.equal(
     formatStatus(waiting),

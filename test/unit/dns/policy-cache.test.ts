@@ -44,7 +44,7 @@ test("without, an answer that DNS46 made is remembered, and counted as a questio
     type: 1,
     transport: "udp",
   });
-  assert.equal(steps.filter(({ step }) => step === "upstream").length, 2, "dig asks, whatever is remembered");
+  assert.equal(steps.filter(({ step }) => step === "upstream").length, 4, "dig asks, whatever is remembered");
   assert.equal(gateway.upstream.exchanges.length, asked + 2);
   await gateway.close();
 });

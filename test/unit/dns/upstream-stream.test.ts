@@ -90,6 +90,17 @@ describe("TCP to an upstream", { concurrency: true }, () => {
       assert.equal(said.filter(({ msg }) => msg.includes("no TCP connection")).length, 1);
     }));
 
+  test("TCP only: not one datagram leaves", () =>
+    withUpstreams([answer], { settings: { letterCase: "auto", tcp: true } }, async (upstreams) => {
+      await askAll(upstreams, 200);
+      const [server] = upstreams.servers;
+      assert.ok(
+        server!.asked.every(({ transport, name }) => transport === "tcp" && /^\d+\.example$/.test(name)),
+      );
+      assert.ok(server!.connections.length <= 4);
+      assert.equal(upstreams.resolver.stats()[0]!.transport, "tcp");
+    }));
+
   test("a client over UDP is not given more than it takes, when 0x20 sends its question to TCP", () => {
     const large = {
       additional: Buffer.concat([Buffer.from([0, 0, 16, 0, 1, 0, 0, 0, 9, 2, 88]), text(600)]),

@@ -118,53 +118,81 @@ describe("what an upstream does, alone and in front of a good one", { concurrenc
       }));
 });
 
-test("an upstream that answers again is asked first again within seconds, and what failed is free to be asked", () =>
-  withUpstreams([scripts.mute, good], {}, async ({ resolver, servers, said }) => {
-    for (let round = 0; round < 3; round++) await resolver.resolve(questionFor(`${round}.example`), true);
-    assert.equal(resolver.stats()[0]!.healthy, false);
-    const generation = resolver.generation();
-    servers[0]!.script = good;
-    for (let waited = 0; waited < 50 && !resolver.stats()[0]!.healthy; waited++)
-      await new Promise((done) => setTimeout(done, 100));
-    assert.ok(resolver.stats()[0]!.healthy && resolver.generation() > generation);
-    await resolver.resolve(questionFor("back.example"), true);
-    assert.equal(servers[0]!.asked.at(-1)!.name.toLowerCase(), "back.example");
-    assert.ok(said.some(({ msg }) => msg === "DNS upstream answers again"));
-  }));
+describe("upstreams", { concurrency: true }, () => {
+  test("a slow first upstream is asked last, not first again after each check", () =>
+    withUpstreams([scripts.slow, good], {}, async ({ resolver, said }) => {
+      for (let round = 0; round < 4; round++) await resolver.resolve(questionFor(`${round}.example`), true);
+      await new Promise((done) => setTimeout(done, 2000));
+      assert.equal(resolver.stats()[0]!.healthy, false);
+      assert.deepEqual(
+        said.map(({ msg }) => msg),
+        ["DNS upstream does not answer in time; others are asked first"],
+      );
+    }));
 
-test("latencies and counts of an upstream", () =>
-  withUpstreams([good], {}, async ({ resolver }) => {
-    for (let round = 0; round < 50; round++) await resolver.resolve(questionFor(`${round}.example`), false);
-    const [stats] = resolver.stats();
-    assert.deepEqual(
-      [stats!.questions, stats!.answered, stats!.refused, stats!.silent, stats!.healthy, stats!.transport],
-      [50, 50, 0, 0, true, "udp, 0x20"],
-    );
-    const { p50, p99 } = stats!.latencyMs!;
-    assert.ok(p50 > 0 && p50 <= p99 && p99 < withinMs, `${p50} ${p99}`);
-  }));
+  test("each step can be followed", () =>
+    withUpstreams([scripts.SERVFAIL, good], {}, async ({ resolver }) => {
+      const steps: string[] = [];
+      await resolver.resolve(questionFor("www.example"), false, (upstream, what, ms) => {
+        assert.ok(ms >= 0);
+        steps.push(`${upstream} ${what}`);
+      });
+      assert.deepEqual(steps, [
+        "127.0.0.1 asked",
+        "127.0.0.1 SERVFAIL",
+        "127.0.0.2 asked",
+        "127.0.0.2 NOERROR",
+      ]);
+    }));
 
-test("many at once: each question has its own answer, IDs and ports are spread", () =>
-  withUpstreams(
-    [
-      ({ query, name, send }) =>
-        send(replyTo(query, { answer: `192.0.2.${Number.parseInt(name, 10) % 256}` })),
-    ],
-    {},
-    async ({ resolver, servers }) => {
-      const [rounds, atOnce] = [20, 100];
-      for (let round = 0; round < rounds; round++) {
-        const numbers = Array.from({ length: atOnce }, (_, index) => round * atOnce + index);
-        const replies = await Promise.all(
-          numbers.map((number) => resolver.resolve(questionFor(`${number}.example`), false)),
-        );
-        assert.deepEqual(
-          replies.map(({ bytes }) => bytes.at(-1)),
-          numbers.map((number) => number % 256),
-        );
-      }
-      const ids = new Set(servers[0]!.asked.map(({ query }) => u16(query, 0)));
-      assert.ok(ids.size > rounds * atOnce * 0.9, `${ids.size} different IDs`);
-      assert.ok(new Set(servers[0]!.asked.map(({ source }) => source)).size > 2, "source ports");
-    },
-  ));
+  test("an upstream that answers again is asked first again within seconds, and what failed is free to be asked", () =>
+    withUpstreams([scripts.mute, good], {}, async ({ resolver, servers, said }) => {
+      for (let round = 0; round < 3; round++) await resolver.resolve(questionFor(`${round}.example`), true);
+      assert.equal(resolver.stats()[0]!.healthy, false);
+      const generation = resolver.generation();
+      servers[0]!.script = good;
+      for (let waited = 0; waited < 50 && !resolver.stats()[0]!.healthy; waited++)
+        await new Promise((done) => setTimeout(done, 100));
+      assert.ok(resolver.stats()[0]!.healthy && resolver.generation() > generation);
+      await resolver.resolve(questionFor("back.example"), true);
+      assert.equal(servers[0]!.asked.at(-1)!.name.toLowerCase(), "back.example");
+      assert.ok(said.some(({ msg }) => msg === "DNS upstream answers again"));
+    }));
+
+  test("latencies and counts of an upstream", () =>
+    withUpstreams([good], {}, async ({ resolver }) => {
+      for (let round = 0; round < 50; round++) await resolver.resolve(questionFor(`${round}.example`), false);
+      const [stats] = resolver.stats();
+      assert.deepEqual(
+        [stats!.questions, stats!.answered, stats!.refused, stats!.silent, stats!.healthy, stats!.transport],
+        [50, 50, 0, 0, true, "udp, 0x20"],
+      );
+      const { p50, p99 } = stats!.latencyMs!;
+      assert.ok(p50 > 0 && p50 <= p99 && p99 < withinMs, `${p50} ${p99}`);
+    }));
+
+  test("many at once: each question has its own answer, IDs and ports are spread", () =>
+    withUpstreams(
+      [
+        ({ query, name, send }) =>
+          send(replyTo(query, { answer: `192.0.2.${Number.parseInt(name, 10) % 256}` })),
+      ],
+      {},
+      async ({ resolver, servers }) => {
+        const [rounds, atOnce] = [20, 100];
+        for (let round = 0; round < rounds; round++) {
+          const numbers = Array.from({ length: atOnce }, (_, index) => round * atOnce + index);
+          const replies = await Promise.all(
+            numbers.map((number) => resolver.resolve(questionFor(`${number}.example`), false)),
+          );
+          assert.deepEqual(
+            replies.map(({ bytes }) => bytes.at(-1)),
+            numbers.map((number) => number % 256),
+          );
+        }
+        const ids = new Set(servers[0]!.asked.map(({ query }) => u16(query, 0)));
+        assert.ok(ids.size > rounds * atOnce * 0.9, `${ids.size} different IDs`);
+        assert.ok(new Set(servers[0]!.asked.map(({ source }) => source)).size > 2, "source ports");
+      },
+    ));
+});
