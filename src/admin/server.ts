@@ -4,6 +4,7 @@ import { Eg46Error } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { version } from "../version.ts";
 import type {
+  DigBody,
   DropsBody,
   SessionsBody,
   SnatPoolBody,
@@ -11,6 +12,7 @@ import type {
   StoreBody,
   VirtualServersBody,
 } from "./api.ts";
+import { digQuery } from "./dig-query.ts";
 import { errorResponse } from "./errors.ts";
 import { formatListenAddress, parseListenAddress } from "./listen-address.ts";
 import { mappingStream } from "./mapping-stream.ts";
@@ -37,7 +39,8 @@ export interface Admin {
 }
 
 /**
- * The admin API: /healthz, /metrics and /v1/…, all of them read-only.
+ * The admin API: /healthz, /metrics and /v1/…, all of them read-only, but that /v1/dig makes the mappings that a Pod's
+ * question would make.
  * Rejects with EG46_USAGE when `listen` is not `host:port`, EG46_ADMIN_LISTEN when it cannot be listened on.
  */
 export async function createAdmin(
@@ -93,6 +96,7 @@ export async function createAdmin(
   app.get("/v1/status", answers(statusSchema), () => statusBody(view));
   app.get("/v1/store", answers(storeSchema), (): StoreBody => view.store());
   app.get("/v1/snat-pool", answers(snatPoolSchema), (): SnatPoolBody => ({ addresses: view.snatPool() }));
+  app.get("/v1/dig", (request): Promise<DigBody> => view.dig(digQuery(request.query)));
   app.get("/v1/sessions", (request): Promise<SessionsBody> => view.sessionPage(sessionQuery(request.query)));
   app.get("/v1/sessions/stream", (request, reply) => {
     const { pod } = sessionQuery(request.query, ["pod"]);

@@ -16,6 +16,7 @@ import {
   portBlockOption,
 } from "./behaviour-options.ts";
 import { type DnsCacheFlags, dnsCacheOption } from "./dns-cache-option.ts";
+import { addDnsOptions, type DnsFlags, dnsHelp, dnsPolicyOf } from "./dns-options.ts";
 import { addDnsUpstreamOptions, type DnsUpstreamFlags, dnsUpstreamsOf } from "./dns-upstream-options.ts";
 import { blockNets, internalNets, parseWorkers } from "./network-options.ts";
 import { redisHelp, redisWaitOption } from "./redis-options.ts";
@@ -27,7 +28,7 @@ import {
   shortTimes,
 } from "./session-options.ts";
 
-interface RunFlags extends SessionFlags, BehaviourFlags, DnsCacheFlags, DnsUpstreamFlags {
+interface RunFlags extends SessionFlags, BehaviourFlags, DnsFlags, DnsCacheFlags, DnsUpstreamFlags {
   readonly file: string[];
   readonly internal?: string[];
   readonly internalNet?: string[];
@@ -86,7 +87,7 @@ export function registerRun(program: Command): void {
     .addOption(eifOption())
     .addOption(portBlockOption())
     .addOption(dnsCacheOption());
-  addDnsUpstreamOptions(command);
+  addDnsUpstreamOptions(addDnsOptions(command));
   addSessionOptions(command)
     .option("--admin <host:port>", "where API, health and metrics are served", parseAdmin, defaultAdmin)
     .addOption(
@@ -96,13 +97,14 @@ export function registerRun(program: Command): void {
       "--cleanup",
       "remove rules, routes, devices and the guard at a stop: Pods' traffic is no longer refused",
     )
-    .addHelpText("after", behaviourHelp + sessionHelp + redisHelp + help)
+    .addHelpText("after", behaviourHelp + dnsHelp + sessionHelp + redisHelp + help)
     .action(async (flags: RunFlags) => {
       const { redisCert, redisKey, redisCa, store = defaultStore() } = flags;
       checkStore({ spec: store, redisCert, redisKey, redisCa });
       const { sizes, limits } = engineOptions(flags);
       const engine = { limits, sizes: { ...sizes, dnsCache: flags.dnsCache } };
       const behaviour = behaviourOf(flags);
+      const dnsPolicy = dnsPolicyOf(flags);
       const dnsUpstreams = dnsUpstreamsOf(flags);
       const nets = (behaviour.portBlock > 0 ? blockNets : internalNets)(flags.internalNet);
       await checkSizes(engine.sizes);
@@ -122,6 +124,7 @@ export function registerRun(program: Command): void {
             workers: flags.workers,
             engine,
             behaviour,
+            dnsPolicy,
             dnsUpstreams,
             admin: flags.admin,
             logLevel: flags.logLevel,

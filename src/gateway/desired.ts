@@ -103,6 +103,7 @@ export function desire(
     })),
     dns: dns && {
       upstreams: dns.upstreams,
+      subnet: dns.subnet,
       maxTtl: dns.maxTtl,
       ...(dns.sorryIp !== undefined && { sorryIp: dns.sorryIp }),
     },

@@ -73,7 +73,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
     facts.tuns.map(({ fd }) => fd),
     options.engine,
     {
-      dns: (question, refresh, reply) => frontend.question(question, refresh, reply),
+      dns: (question, client, refresh, reply) => frontend.question(question, client, refresh, reply),
       ask: (nat4) => void ask(nat4),
       failed,
     },
@@ -81,7 +81,9 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   const answers = createAnswerCache(options.engine.sizes.dnsCache ?? 0);
   const mappings = createMappings({ store, sink: forgettingSink(workers, answers.forget), log });
   const dns = createDnsProxy({
-    mapHost: (host6) => mappings.mapHost(host6),
+    mapHost: (host6, { trace }) => mappings.mapHost(host6, trace),
+    hostOf: (nat4) => mappings.lookup(nat4),
+    policy: options.dnsPolicy,
     cache: answers,
     log,
     upstreamSettings: upstreamSettings(options.dnsUpstreams, dnsTlsCa),

@@ -2,6 +2,7 @@ import { ipv4ToNumber, numberToIpv4 } from "../addresses.ts";
 import type { MappingSink } from "../engine/mapping-sink.ts";
 import { Eg46Error } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import type { Trace } from "../trace.ts";
 import { type Allocation, allocate } from "./allocator.ts";
 import { canonicalHost6, encodeValue } from "./codec.ts";
 import { callBudgetMs, sleep } from "./deadline.ts";
@@ -12,6 +13,7 @@ import { sparing } from "./reassert.ts";
 import type { MappingStore } from "./store.ts";
 import { createSubnets } from "./subnets.ts";
 import { createSync } from "./sync.ts";
+import { tracedStore } from "./traced-store.ts";
 import { createTurns } from "./turns.ts";
 
 export interface Mappings {
@@ -25,7 +27,7 @@ export interface Mappings {
    * one has none to give. Without a pool, an unknown host is 'exhausted'. Rejects with EG46_STORE_UNAVAILABLE, TypeError
    * (not a remote host's IPv6 address: see codec.ts), or the sink's error.
    */
-  mapHost(host6: string): Promise<Allocation>;
+  mapHost(host6: string, trace?: Trace): Promise<Allocation>;
   /**
    * For a packet to an address unknown to the engine: asks the store and installs what it says. Undefined: no mapping,
    * outside the pool's subnet (such entries come by the sync only, or a port scan would flood the store), or too many
@@ -99,30 +101,31 @@ export function createMappings(parts: { store: MappingStore; sink: MappingSink; 
     throw new Eg46Error("EG46_STORE_UNAVAILABLE", `${store.name}: an entry keeps changing while it is read`);
   }
 
-  async function claim(host6: string): Promise<Allocation> {
+  async function claim(host6: string, trace?: Trace): Promise<Allocation> {
     if (pool === undefined) return { kind: "exhausted" };
     const from = pool;
     const mapped = await settle(async () => {
-      const allocation = await allocate(spared, from, host6);
+      const allocation = await allocate(trace ? tracedStore(spared, trace) : spared, from, host6);
       if (allocation.kind === "exhausted") return undefined;
       return { nat4: ipv4ToNumber(allocation.nat4), value: encodeValue(host6) };
     });
-    if (mapped !== undefined) return { kind: "mapped", nat4: numberToIpv4(mapped.nat4) };
+    if (mapped !== undefined) return answerWith(mapped.nat4, host6, trace);
     if (from === pool) lookAtPool(true);
     return { kind: "exhausted" };
   }
 
   /** One claim for all who ask for the host at the same time. */
-  function claimOnce(host6: string): Promise<Allocation> {
+  function claimOnce(host6: string, trace?: Trace): Promise<Allocation> {
     const shared = claims.get(host6);
     if (shared !== undefined) return shared;
-    const work = inTurn(() => claim(host6)).finally(() => claims.delete(host6));
+    const work = inTurn(() => claim(host6, trace)).finally(() => claims.delete(host6));
     claims.set(host6, work);
     return work;
   }
 
-  async function answerWith(nat4: number): Promise<Allocation> {
+  async function answerWith(nat4: number, host6: string, trace?: Trace): Promise<Allocation> {
     await table.entries.get(nat4)?.installed;
+    trace?.("engine", { nat4: numberToIpv4(nat4), host6 });
     return { kind: "mapped", nat4: numberToIpv4(nat4) };
   }
 
@@ -157,15 +160,16 @@ export function createMappings(parts: { store: MappingStore; sink: MappingSink; 
       subnet = next?.subnet ?? "";
       subnets.serve(pool);
     },
-    async mapHost(text) {
+    async mapHost(text, trace) {
       const host6 = canonicalHost6(text);
       if (host6 === undefined) throw new TypeError(`'${text}' is not the IPv6 address of a remote host`);
       const known = subnets.best(host6, table.addressesOf(host6));
-      if (known === undefined) return claimOnce(host6);
-      if (!known.drains || !store.connected()) return answerWith(known.nat4);
+      if (known === undefined) return claimOnce(host6, trace);
+      trace?.("known", { nat4: numberToIpv4(known.nat4), host6, drains: known.drains });
+      if (!known.drains || !store.connected()) return answerWith(known.nat4, host6, trace);
       // The old address works as well as ever: nobody is refused for the sake of the new one.
-      const fresh = await claimOnce(host6).catch(() => undefined);
-      return fresh?.kind === "mapped" ? fresh : answerWith(known.nat4);
+      const fresh = await claimOnce(host6, trace).catch(() => undefined);
+      return fresh?.kind === "mapped" ? fresh : answerWith(known.nat4, host6, trace);
     },
     async lookup(text) {
       const nat4 = ipv4ToNumber(text);

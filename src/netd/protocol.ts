@@ -1,4 +1,5 @@
 import type { Snapshot } from "../config/observe.ts";
+import type { DnsPolicy } from "../dns/policy.ts";
 import type { UpstreamOptions } from "../dns/upstream-options.ts";
 import type { NatBehaviour } from "../engine/behaviour.ts";
 import type { EngineOptions } from "../engine/options.ts";
@@ -150,6 +151,7 @@ export interface GatewayOptions {
   /** Of each worker. */
   readonly engine: EngineOptions;
   readonly behaviour: NatBehaviour;
+  readonly dnsPolicy: DnsPolicy;
   readonly dnsUpstreams?: UpstreamOptions | undefined;
   readonly admin: string;
   readonly logLevel: string;

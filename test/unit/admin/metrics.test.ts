@@ -10,6 +10,11 @@ function samples(text: string): string[] {
 
 test("metrics: every family reads the view", async () => {
   assert.deepEqual(samples(await createMetrics(sampleView()).metrics()), [
+    'egress46_dns_request_duration_seconds_bucket{le="0.001"} 7',
+    'egress46_dns_request_duration_seconds_bucket{le="0.5"} 11',
+    'egress46_dns_request_duration_seconds_bucket{le="+Inf"} 12',
+    "egress46_dns_request_duration_seconds_sum 1.5",
+    "egress46_dns_request_duration_seconds_count 12",
     'egress46_drops_total{reason="ttl-expired"} 2',
     'egress46_drops_total{reason="no-snat"} 0',
     'egress46_drops_total{reason="bad-checksum"} 7',
@@ -40,10 +45,12 @@ test("metrics: every family reads the view", async () => {
     "egress46_dns46_pool_used 5",
     "egress46_store_connected 1",
     "egress46_store_writable 1",
-    "egress46_dns_questions_total 12",
+    'egress46_dns_requests_total{type="A",proto="udp"} 11',
+    'egress46_dns_requests_total{type="other",proto="tcp"} 1',
+    'egress46_dns_responses_total{rcode="NOERROR",source="synthesized"} 6',
+    'egress46_dns_responses_total{rcode="NOERROR",source="upstream"} 4',
+    'egress46_dns_responses_total{rcode="NXDOMAIN",source="upstream"} 2',
     "egress46_dns_synthesized_total 6",
-    'egress46_dns_responses_total{rcode="NOERROR"} 10',
-    'egress46_dns_responses_total{rcode="NXDOMAIN"} 2',
     'egress46_dns_failures_total{reason="timeout"} 1',
     'egress46_dns_cache_hits_total{cache="worker",type="A"} 5',
     'egress46_dns_cache_hits_total{cache="worker",type="AAAA"} 2',
