@@ -50,7 +50,7 @@ export function createReplication(
   function copiesNow(): number {
     if (wait === "off") return 0;
     if (wait !== "auto") return wait;
-    return (own?.look() ?? plain.look())?.replicas ? 1 : 0;
+    return plain.followed() ? 1 : 0;
   }
 
   async function drain(connection: RedisConnection): Promise<void> {
