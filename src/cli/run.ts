@@ -13,6 +13,7 @@ import {
   eimOption,
   portBlockOption,
 } from "./behaviour-options.ts";
+import { addMappingOptions, type MappingFlags, mappingOptions } from "./mapping-options.ts";
 import { blockNets, internalNets, parseWorkers } from "./network-options.ts";
 import {
   addSessionOptions,
@@ -22,7 +23,7 @@ import {
   shortTimes,
 } from "./session-options.ts";
 
-interface RunFlags extends SessionFlags, BehaviourFlags {
+interface RunFlags extends SessionFlags, BehaviourFlags, MappingFlags {
   readonly file: string[];
   readonly internal?: string[];
   readonly internalNet?: string[];
@@ -78,7 +79,7 @@ export function registerRun(program: Command): void {
     .addOption(eimOption())
     .addOption(eifOption())
     .addOption(portBlockOption());
-  addSessionOptions(command)
+  addMappingOptions(addSessionOptions(command))
     .option("--admin <host:port>", "where API, health and metrics are served", parseAdmin, defaultAdmin)
     .addOption(
       new Option("--log-level <level>", "what to log on standard error").choices(logLevels).default("info"),
@@ -93,6 +94,7 @@ export function registerRun(program: Command): void {
       checkStore({ spec: store, redisCert, redisKey, redisCa });
       const engine = engineOptions(flags);
       const behaviour = behaviourOf(flags);
+      const mappings = mappingOptions(flags);
       const nets = (behaviour.portBlock > 0 ? blockNets : internalNets)(flags.internalNet);
       await checkSizes(engine.sizes);
       const log = createLogger(flags.logLevel);
@@ -111,6 +113,7 @@ export function registerRun(program: Command): void {
             workers: flags.workers,
             engine,
             behaviour,
+            mappings,
             admin: flags.admin,
             logLevel: flags.logLevel,
           },

@@ -36,7 +36,9 @@ export function formatStatus(status: StatusBody): string {
     ["mappings", [`${mappings.known} known, ${mappings.malformed} malformed`]],
     [
       "DNS46 pool",
-      mappings.poolSize === 0 ? [] : [`${mappings.poolUsed} of ${mappings.poolSize} addresses used`],
+      mappings.poolSize === 0
+        ? []
+        : [`${mappings.poolUsed} of ${mappings.poolSize} addresses used${forecast(mappings)}`],
     ],
     ["sessions", [`${status.sessions}, room for ${status.maxSessions}`]],
     ["DNS", [`${dns.questions} questions, ${dns.synthesized} answers with an A record made from AAAA`]],
@@ -44,6 +46,11 @@ export function formatStatus(status: StatusBody): string {
   return aspects
     .flatMap(([name, lines]) => lines.map((line, index) => `${(index === 0 ? name : "").padEnd(12)}${line}`))
     .join("\n");
+}
+
+function forecast({ poolGrowth = 0, poolExhaustedInS }: StatusBody["mappings"]): string {
+  if (poolExhaustedInS === undefined) return "";
+  return `, ${Math.round(poolGrowth)} more an hour: exhausted in ${formatDuration(poolExhaustedInS)} at that rate`;
 }
 
 function workers(count: number): string {

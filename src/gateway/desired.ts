@@ -3,6 +3,7 @@ import type { EgressConfig, Snat } from "../config/resolve.ts";
 import type { DnsConfig } from "../dns/proxy.ts";
 import { defaultBehaviour, type NatBehaviour } from "../engine/behaviour.ts";
 import { type EngineSettings, inactiveSettings } from "../engine/settings.ts";
+import type { PoolSettings } from "../mappings/mappings.ts";
 import type { AutomapRoute, HostFacts, NetworkPlan, SharedPorts } from "../netd/protocol.ts";
 import { smallestMtu } from "../netd/route-mtus.ts";
 import { blockWarnings } from "./block-warnings.ts";
@@ -14,7 +15,7 @@ export interface Desired {
   /** One a worker. */
   readonly settings: readonly EngineSettings[];
   readonly dns: DnsConfig | undefined;
-  readonly mappingPool: { readonly subnet: string; readonly reserved: number } | undefined;
+  readonly mappingPool: PoolSettings | undefined;
   /** For the operator: what of the configuration finds nothing on this host. */
   readonly warnings: readonly string[];
 }
@@ -101,7 +102,7 @@ export function desire(
       maxTtl: dns.maxTtl,
       ...(dns.sorryIp !== undefined && { sorryIp: dns.sorryIp }),
     },
-    mappingPool: dns && { subnet: dns.subnet, reserved: dns.reservedStatic },
+    mappingPool: dns && { subnet: dns.subnet, reserved: dns.reservedStatic, maxTtl: dns.maxTtl },
     warnings: [
       ...warnings,
       ...workerWarnings(snat, workers - used),

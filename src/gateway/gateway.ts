@@ -8,14 +8,17 @@ import { formatProblem } from "../config/problem.ts";
 import { type EgressConfig, type Resolution, resolveEgress } from "../config/resolve.ts";
 import { startWorkers } from "../dataplane/workers.ts";
 import { createDnsProxy } from "../dns/proxy.ts";
+import { addressesInUse } from "../engine/mapping-use.ts";
 import { Eg46Error, explain, hasCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import { defaultLife } from "../mappings/keeper.ts";
 import { createMappings } from "../mappings/mappings.ts";
 import type { DnsSocket, FileContents, GatewayOptions, HostFacts } from "../netd/protocol.ts";
 import { type Desired, desire } from "./desired.ts";
 import { createDnsFrontend } from "./dns-frontend.ts";
 import type { NetdLink } from "./netd-link.ts";
-import { openGatewayStore } from "./store.ts";
+import { serveSorryPage } from "./sorry-page.ts";
+import { openGatewayJournal, openGatewayStore } from "./store.ts";
 import { createView } from "./view.ts";
 
 export interface Gateway {
@@ -71,7 +74,11 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
       failed,
     },
   );
-  const mappings = createMappings({ store, sink: workers, log });
+  const journal = await openGatewayJournal(options, log);
+  const mappings = createMappings({
+    ...{ store, sink: workers, log, journal, life: options.mappings?.life ?? defaultLife },
+    sessions: () => addressesInUse(workers.memories),
+  });
   const dns = createDnsProxy({ mapHost: (host6) => mappings.mapHost(host6), log });
   const frontend = createDnsFrontend(dns, log);
 
@@ -188,6 +195,8 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
     egress: () => inForce,
     behaviour: options.behaviour,
   });
+  const { sorryPageFd } = options;
+  const sorryPage = sorryPageFd === undefined ? undefined : serveSorryPage(sorryPageFd, log);
   const admin = await createAdmin(view, { listen: options.admin, log });
   netd.phase("reading the store");
   await mappings.start();
@@ -211,9 +220,10 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
       clearInterval(readiness);
       clearTimeout(retry);
       frontend.close();
+      sorryPage?.close();
       await Promise.all([admin.close(), workers.stop(), mappings.close()]);
       dns.close();
-      await store.close();
+      await Promise.all([store.close(), journal?.close()]);
     },
   };
 }

@@ -2,10 +2,12 @@ import type { Logger } from "../log.ts";
 import { keyOf, keyPrefix, nat4OfKey } from "./codec.ts";
 import { callBudgetMs, sleep } from "./deadline.ts";
 import { pollChanges } from "./poll-watch.ts";
+import { heldKey } from "./record-keys.ts";
 import { connectRedis, isReplyError } from "./redis-connection.ts";
 import { createDialer, type RedisTarget } from "./redis-dial.ts";
+import { redisRecords, renewLeased, setLeased } from "./redis-leases.ts";
 import { trackChanges } from "./redis-watch.ts";
-import type { MappingStore, StoreListener } from "./store.ts";
+import type { Lease, MappingStore, StoreListener } from "./store.ts";
 
 const scanCount = 1000;
 const pollMs = 400;
@@ -32,11 +34,13 @@ export function openRedisStore(target: RedisTarget, log: Logger): MappingStore {
     }
   }
 
-  async function getMany(nat4s: readonly string[]): Promise<(string | undefined)[]> {
-    if (nat4s.length === 0) return [];
-    const values = await call("MGET", (redis) => redis.mget(nat4s.map(keyOf)));
+  async function getKeys(keys: readonly string[]): Promise<(string | undefined)[]> {
+    if (keys.length === 0) return [];
+    const values = await call("MGET", (redis) => redis.mget([...keys]));
     return values.map((value) => value ?? undefined);
   }
+
+  const getMany = (nat4s: readonly string[]) => getKeys(nat4s.map(keyOf));
 
   /** Like getMany, which says nil of a key of another type too: GET tells such a key from none. */
   async function read(nat4s: readonly string[]): Promise<(string | undefined)[]> {
@@ -44,14 +48,16 @@ export function openRedisStore(target: RedisTarget, log: Logger): MappingStore {
     return Promise.all(values.map((value, index) => value ?? get(nat4s[index]!)));
   }
 
-  async function claim(nat4: string, value: string): Promise<boolean> {
+  async function claim(nat4: string, value: string, lease?: Lease): Promise<boolean> {
     let sent = false;
     try {
       const created = await call(
         "SETNX",
         (redis) => {
           sent = true;
-          return redis.setnx(keyOf(nat4), value);
+          return lease === undefined
+            ? redis.setnx(keyOf(nat4), value)
+            : setLeased(redis, nat4, value, lease);
         },
         callBudgetMs / 2,
       );
@@ -99,7 +105,14 @@ export function openRedisStore(target: RedisTarget, log: Logger): MappingStore {
     problem: connection.problem,
     get: (nat4) => get(nat4),
     getMany,
+    async window(nat4s) {
+      // Both are written before either is answered: one round trip.
+      const [values, holders] = await Promise.all([getMany(nat4s), getKeys(nat4s.map(heldKey))]);
+      return nat4s.map((_, index) => ({ value: values[index], heldFor: holders[index] }));
+    },
     claim,
+    renew: (leases) => renewLeased(call, leases),
+    records: redisRecords(call, getKeys),
     release: async (nat4) => (await call("DEL", (redis) => redis.del(keyOf(nat4)))) === 1,
     list,
     watch,

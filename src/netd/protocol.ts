@@ -2,6 +2,7 @@ import type { Snapshot } from "../config/observe.ts";
 import type { NatBehaviour } from "../engine/behaviour.ts";
 import type { EngineOptions } from "../engine/options.ts";
 import type { ErrorCode } from "../errors.ts";
+import type { MappingOptions } from "../mappings/options.ts";
 import type { Certificates } from "../mappings/certificates.ts";
 
 /**
@@ -143,6 +144,11 @@ export interface GatewayOptions {
   /** Of each worker. */
   readonly engine: EngineOptions;
   readonly behaviour: NatBehaviour;
+  readonly mappings?: MappingOptions | undefined;
+  /** Where the gateway finds the folder of --mapping-journal. */
+  readonly journalFolder?: string | undefined;
+  /** Descriptor number, in the gateway process, of the listening socket of --sorry-page. */
+  readonly sorryPageFd?: number | undefined;
   readonly admin: string;
   readonly logLevel: string;
 }
