@@ -106,16 +106,16 @@ for (const [name, lab] of Object.entries(labs))
       const one = await gateway("10.5.0.0/24");
       try {
         await one.mappings.start();
-        const old = await addressOf(one, "2001:db8::1");
+        const old = await addressOf(one, "2001:db8::51");
         one.sessions.add(ipv4ToNumber(old));
         one.mappings.setPool({ subnet: "10.6.0.0/23", reserved: 4, maxTtl });
-        const fresh = await addressOf(one, "2001:db8::1");
+        const fresh = await addressOf(one, "2001:db8::51");
         assert.match(fresh, /^10\.6\./);
         await delay(2000);
-        assert.equal(one.held.get(old), "2001:db8::1");
+        assert.equal(one.held.get(old), "2001:db8::51");
         one.sessions.clear();
         await until("let go", () => !one.held.has(old), 8000);
-        assert.equal(await addressOf(one, "2001:db8::1"), fresh);
+        assert.equal(await addressOf(one, "2001:db8::51"), fresh);
       } finally {
         await one.close();
       }
