@@ -54,6 +54,13 @@ export function isIpv6(text: string): boolean {
   return parseIpv6(text, scratch);
 }
 
+/** Whether the text is this address (16 bytes), in any spelling. */
+export function sameIpv6(text: string, bytes: Uint8Array): boolean {
+  if (!parseIpv6(text, scratch)) return false;
+  for (let index = 15; index >= 0; index--) if (scratch[index] !== bytes[index]) return false;
+  return true;
+}
+
 const scratch = new Uint8Array(16);
 
 /** Index behind the four decimal octets, without leading zeros, that begin at `start`; -1: there are none. */

@@ -9,7 +9,7 @@ import { checkLmdbFile } from "./lmdb-check.ts";
 import { createLmdbRecords } from "./lmdb-records.ts";
 import { createWriteGate } from "./lmdb-space.ts";
 import { pollChanges } from "./poll-watch.ts";
-import type { MappingStore } from "./store.ts";
+import type { MappingStore, Place } from "./store.ts";
 
 /** LMDB itself tells nobody of changes, so we look at its transaction number this often. */
 const pollMs = 80;
@@ -103,10 +103,17 @@ export async function openLmdbStore(
         db.resetReadTxn();
         return nat4s.map(read);
       }),
-    window: (nat4s) =>
+    window: (nat4s, enough) =>
       bounded("get", () => {
         db.resetReadTxn();
-        return nat4s.map((nat4) => ({ value: read(nat4), heldFor: records.holder(nat4) }));
+        const places: Place[] = [];
+        for (const nat4 of nat4s) {
+          const value = read(nat4);
+          const place = { value, heldFor: value === undefined ? records.holder(nat4) : undefined };
+          places.push(place);
+          if (enough?.(place)) break;
+        }
+        return places;
       }),
     claim: (nat4, value, lease) =>
       bounded("claim", () =>

@@ -120,6 +120,8 @@ export function createMappings(parts: MappingParts): Mappings {
   const alarm = createPoolAlarm(log);
   let pool: Pool | undefined;
   let subnet = "";
+  /** What is not in the table is not in the store either, but for what others did a moment ago. */
+  let loaded = false;
   let poolLook: NodeJS.Timeout | undefined;
   let running: Promise<unknown> | undefined;
 
@@ -148,7 +150,7 @@ export function createMappings(parts: MappingParts): Mappings {
     for (let attempt = 0; attempt < attempts; attempt++) {
       const sentMs = performance.now();
       const mapped = await settle(async () => {
-        const claimed = await allocate(store, from, host6, keeper.terms());
+        const claimed = await allocate(store, from, host6, keeper.terms(), !loaded);
         return claimed.kind === "exhausted" ? undefined : { ...claimed, nat4: ipv4ToNumber(claimed.nat4) };
       });
       if (mapped === undefined) {
@@ -248,6 +250,9 @@ export function createMappings(parts: MappingParts): Mappings {
       for (const { nat4, value } of journal?.entries() ?? []) await sync.apply(nat4, value);
       running ??= Promise.all([sync, keeper, names].map((part) => part.run(stop.signal)));
       poolLook ??= setInterval(() => lookAtPool(false), poolLookMs).unref();
+      void sync.loaded.then(() => {
+        loaded = true;
+      });
       await Promise.race([sync.loaded, sleep(startPatienceMs, stop.signal)]);
     },
     setPool(next) {

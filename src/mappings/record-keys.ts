@@ -8,6 +8,8 @@ export const recordRange = { start: prefix, end: "egress46;" } as const;
 export const heldPrefix = `${prefix}held:`;
 /** The hosts that a name led to. */
 export const namePrefix = `${prefix}name:`;
+/** Redis only: somebody has leases, so that addresses may be held. */
+export const leasesMark = `${prefix}leases`;
 /** LMDB only, where keys have no end of their own: the value of the leased entry. */
 export const leasePrefix = `${prefix}lease:`;
 

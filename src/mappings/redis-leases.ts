@@ -1,6 +1,6 @@
 import type { ChainableCommander, Redis } from "ioredis";
 import { decodeValue, keyOf } from "./codec.ts";
-import { heldKey } from "./record-keys.ts";
+import { heldKey, leasesMark } from "./record-keys.ts";
 import type { Lease, RecordStore, RenewableLease, Renewal } from "./store.ts";
 
 type Call = <T>(what: string, command: (redis: Redis) => Promise<T>, budgetMs?: number) => Promise<T>;
@@ -16,11 +16,15 @@ export async function setLeased(redis: Redis, nat4: string, value: string, lease
   // The two keys are of different slots. Who finds the entry without its record beside it takes the address for taken.
   if ((redis as { isCluster?: boolean }).isCluster === true) {
     if ((await redis.set(key, value, "PX", entryMs, "NX")) === null) return 0;
-    await hold();
+    await Promise.all([hold(), redis.set(leasesMark, "1")]);
     return 1;
   }
   const [created, holds] = await both(
-    redis.multi().set(key, value, "PX", entryMs, "NX").set(held, host6, "PX", heldMs, "NX"),
+    redis
+      .multi()
+      .set(key, value, "PX", entryMs, "NX")
+      .set(held, host6, "PX", heldMs, "NX")
+      .set(leasesMark, "1"),
   );
   // Taken back out of quarantine: the record is an old one.
   if (created && !holds) await hold();

@@ -2,7 +2,7 @@ import type { Logger } from "../log.ts";
 import { keyOf, keyPrefix, nat4OfKey } from "./codec.ts";
 import { callBudgetMs, sleep } from "./deadline.ts";
 import { pollChanges } from "./poll-watch.ts";
-import { heldKey } from "./record-keys.ts";
+import { heldKey, leasesMark } from "./record-keys.ts";
 import { connectRedis, isReplyError } from "./redis-connection.ts";
 import { createDialer, type RedisTarget } from "./redis-dial.ts";
 import { redisRecords, renewLeased, setLeased } from "./redis-leases.ts";
@@ -23,6 +23,8 @@ export function openRedisStore(target: RedisTarget, log: Logger): MappingStore {
   const connection = connectRedis(target.name, dialer, log);
   const closing = new AbortController();
   const { call } = connection;
+  /** Whether addresses may be held for somebody; as long as nobody has leases, nobody needs to look. */
+  let leases = false;
 
   async function get(nat4: string, budgetMs = callBudgetMs): Promise<string | undefined> {
     try {
@@ -105,10 +107,20 @@ export function openRedisStore(target: RedisTarget, log: Logger): MappingStore {
     problem: connection.problem,
     get: (nat4) => get(nat4),
     getMany,
-    async window(nat4s) {
+    async window(addresses) {
+      const nat4s = [...addresses];
+      const readHolders = () => getKeys(nat4s.map(heldKey));
       // Both are written before either is answered: one round trip.
-      const [values, holders] = await Promise.all([getMany(nat4s), getKeys(nat4s.map(heldKey))]);
-      return nat4s.map((_, index) => ({ value: values[index], heldFor: holders[index] }));
+      const [values, known] = await Promise.all([
+        getKeys([...nat4s.map(keyOf), leasesMark]),
+        leases ? readHolders() : undefined,
+      ]);
+      leases ||= values[nat4s.length] !== undefined;
+      const holders = known ?? (leases ? await readHolders() : []);
+      return nat4s.map((_, index) => {
+        const value = values[index];
+        return { value, heldFor: value === undefined ? holders[index] : undefined };
+      });
     },
     claim,
     renew: (leases) => renewLeased(call, leases),

@@ -15,8 +15,11 @@ export interface MappingStore {
   get(nat4: string): Promise<string | undefined>;
   /** One round trip where the store allows it; the result has the order of the argument. */
   getMany(nat4s: readonly string[]): Promise<(string | undefined)[]>;
-  /** What stands at these addresses, and for whom they are held; one round trip where the store allows it. */
-  window(nat4s: readonly string[]): Promise<Place[]>;
+  /**
+   * What stands at these addresses, and for whom free ones are held; one round trip where the store allows it. A store
+   * that reads place by place may end behind the first one that is `enough`, and takes no more of the addresses then.
+   */
+  window(nat4s: Iterable<string>, enough?: (place: Place) => boolean): Promise<Place[]>;
   /**
    * SETNX: true when this call created the entry. An existing entry is never overwritten. With a lease the entry ends by
    * itself unless it is renewed, and the address is held for the host beyond that.
@@ -42,7 +45,7 @@ export interface MappingStore {
 
 export interface Place {
   readonly value: string | undefined;
-  /** The only host that may have the address now: RFC 5952 text. */
+  /** The only host that may have the free address now: RFC 5952 text. */
   readonly heldFor: string | undefined;
 }
 

@@ -207,7 +207,8 @@ describe("mappings on LMDB", () => {
     // While the window is read, another gateway claims for our host, and an operator deletes that at once.
     const racing: MappingStore = {
       ...store,
-      async window(nat4s) {
+      async window(addresses) {
+        const nat4s = [...addresses];
         if (stale !== undefined) return store.window(nat4s);
         stale = nat4s[5]!;
         await store.claim(stale, encodeValue(host6));
