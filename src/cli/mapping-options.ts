@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { parseListenAddress } from "../admin/listen-address.ts";
 import { isIpv4 } from "../addresses.ts";
+import { parseListenAddress } from "../admin/listen-address.ts";
 import { Eg46Error } from "../errors.ts";
 import type { GatewaySlice } from "../mappings/journal.ts";
 import { defaultLife } from "../mappings/keeper.ts";

@@ -92,7 +92,8 @@ async function importOne(
   const mapping = decodeValue(value);
   if (mapping === undefined)
     return { outcome: "malformed", text: `malformed: ${JSON.stringify(value.slice(0, 80))}` };
-  if (await store.claim(nat4, value, leaseFor(mapping.host6, leaseOf(mapping)))) return { outcome: "created" };
+  if (await store.claim(nat4, value, leaseFor(mapping.host6, leaseOf(mapping))))
+    return { outcome: "created" };
   const existing = await store.get(nat4);
   if (existing === value || decodeValue(existing ?? "")?.host6 === mapping.host6)
     return { outcome: "present" };

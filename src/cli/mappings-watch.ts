@@ -37,6 +37,11 @@ export async function followEntries(
   let queue: Promise<unknown> = Promise.resolve();
   let first = true;
 
+  /** In the order of their coming, after a listing under way; one that fails is followed by another one. */
+  function inOrder(work: () => void | Promise<void>): void {
+    queue = queue.then(work).catch(() => {});
+  }
+
   function apply(nat4: string, value: string | undefined): void {
     const before = known.get(nat4);
     if (value === before) return;
@@ -56,9 +61,8 @@ export async function followEntries(
 
   await store.watch(
     {
-      // In the order of their coming, after a listing under way.
-      changed: (nat4, value) => void (queue = queue.then(() => apply(nat4, value))),
-      resync: () => void (queue = queue.then(relist).catch(() => {})),
+      changed: (nat4, value) => inOrder(() => apply(nat4, value)),
+      resync: () => inOrder(relist),
     },
     signal,
   );
@@ -70,6 +74,9 @@ function jsonLine({ change, nat4, value }: EntryChange): string {
 }
 
 function textLine({ change, nat4, value }: EntryChange): string {
-  const text = value === undefined ? "" : (decodeValue(value)?.host6 ?? `malformed: ${JSON.stringify(value.slice(0, 80))}`);
+  const text =
+    value === undefined
+      ? ""
+      : (decodeValue(value)?.host6 ?? `malformed: ${JSON.stringify(value.slice(0, 80))}`);
   return `${change} ${nat4.padEnd(15)} ${text}`.trimEnd();
 }

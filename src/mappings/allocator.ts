@@ -35,7 +35,10 @@ export async function allocate(
   const numbers = windowOf(pool, host6);
   const nat4s: string[] = [];
   function* candidates(): Generator<string> {
-    for (const [index, number] of numbers.entries()) yield (nat4s[index] ??= numberToIpv4(number));
+    for (const [index, number] of numbers.entries()) {
+      nat4s[index] ??= numberToIpv4(number);
+      yield nat4s[index];
+    }
   }
   const value = encodeValue(host6, terms?.leaseS);
   const bytes = ipv6ToBytes(host6);

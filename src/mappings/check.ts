@@ -24,7 +24,8 @@ export async function checkStoreEntries(store: MappingStore, subnet?: string): P
   const entries = new Map<string, string>();
   for await (const [nat4, value] of store.list()) entries.set(nat4, value);
   const held = new Map<string, string>();
-  for await (const [key, host6] of store.records.list(heldPrefix)) held.set(key.slice(heldPrefix.length), host6);
+  for await (const [key, host6] of store.records.list(heldPrefix))
+    held.set(key.slice(heldPrefix.length), host6);
 
   for (const [nat4, value] of entries) {
     const mapping = decodeValue(value);

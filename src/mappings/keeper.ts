@@ -37,6 +37,8 @@ export interface Keeper {
   claimed(nat4: number, sentMs: number): void;
   /** An answer with the address is about to leave. False: the entry is gone, so it must not. */
   answer(nat4: number): Promise<boolean>;
+  /** Made, or renewed, here by our rules: so it isn't anybody's by hand. */
+  isLeased(nat4: number): boolean;
   /** The timeout that the entry was stored with, seconds. */
   leaseS(nat4: number): number;
   /** Leased, and as far as we know past its end. */
@@ -185,6 +187,10 @@ export function createKeeper(parts: {
         // Out of reach: what is known goes on working, and is stored anew once it is back.
         return true;
       }
+    },
+    isLeased(nat4) {
+      const state = leased.get(nat4);
+      return state !== undefined && !state.foreign && state.assuredMs > 0;
     },
     leaseS: (nat4) => leased.get(nat4)?.leaseS ?? 0,
     lapsed(nat4) {

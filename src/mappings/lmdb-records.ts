@@ -26,7 +26,7 @@ function dated(text: string | undefined): Dated | undefined {
 export interface LmdbRecords extends RecordStore {
   /** Inside the transaction that creates the entry. */
   lease(nat4: string, value: string, lease: Lease): void;
-  renew(leases: readonly RenewableLease[]): Renewal[];
+  renew(leases: readonly RenewableLease[]): Promise<Renewal[]>;
   /** Inside the transaction that removes the entry. */
   released(nat4: string): void;
   /** Who an address is held for. */
@@ -35,7 +35,10 @@ export interface LmdbRecords extends RecordStore {
   sweep(signal: AbortSignal): Promise<void>;
 }
 
-/** `write` runs its work in a transaction and resolves once it is on disk. */
+/**
+ * `write` resolves once what its work has put is on disk. Nothing here uses LMDB's transactions with an asynchronous
+ * callback: one that waits for its turn while the same thread begins a synchronous one would wait for ever.
+ */
 export function createLmdbRecords(db: Database, write: <T>(work: () => T) => Promise<T>): LmdbRecords {
   let nextEndMs = 0;
 
@@ -56,9 +59,14 @@ export function createLmdbRecords(db: Database, write: <T>(work: () => T) => Pro
     if (found?.value !== value || found.endMs < Date.now() + lifeMs) set(key, value, lifeMs);
   }
 
-  function renew({ nat4, host6, entryMs, heldMs, own }: RenewableLease): Renewal {
+  function isThere({ nat4, host6 }: RenewableLease): boolean {
+    return decodeValue(db.get(keyOf(nat4)) ?? "")?.host6 === host6;
+  }
+
+  function renew(wanted: RenewableLease): Renewal {
+    const { nat4, host6, entryMs, heldMs, own } = wanted;
     const value = db.get(keyOf(nat4));
-    if (value === undefined || decodeValue(value)?.host6 !== host6) return "gone";
+    if (value === undefined || !isThere(wanted)) return "gone";
     const leased = dated(db.get(leaseKey(nat4)))?.value;
     if (leased !== value && !(own && leased === undefined)) return "foreign";
     lengthen(leaseKey(nat4), value, entryMs);
@@ -90,7 +98,7 @@ export function createLmdbRecords(db: Database, write: <T>(work: () => T) => Pro
         if (endMs <= nowMs) ended.push(key);
         else nextEndMs = Math.min(nextEndMs, endMs);
       }
-      if (ended.length > 0) await write(() => removeEnded(ended, nowMs));
+      if (ended.length > 0) await write(() => db.transactionSync(() => removeEnded(ended, nowMs)));
       const last = page.at(-1);
       if (last === undefined || page.length < pageSize) return;
       start = last.key;
@@ -103,7 +111,15 @@ export function createLmdbRecords(db: Database, write: <T>(work: () => T) => Pro
       set(leaseKey(nat4), value, entryMs);
       set(heldKey(nat4), host6, heldMs);
     },
-    renew: (leases) => leases.map(renew),
+    async renew(leases) {
+      db.resetReadTxn();
+      const renewals = await write(() => leases.map(renew));
+      // Another process may have swept an entry just before its new end was there.
+      db.resetReadTxn();
+      return renewals.map((renewal, index) =>
+        renewal === "renewed" && !isThere(leases[index]!) ? "gone" : renewal,
+      );
+    },
     released: (nat4) => void db.remove(leaseKey(nat4)).catch(() => {}),
     holder: (nat4) => read(heldKey(nat4)),
     async getMany(keys) {

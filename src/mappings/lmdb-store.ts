@@ -61,7 +61,7 @@ export async function openLmdbStore(
     }
   }
 
-  /** One transaction; resolves once a power cut can't take it back. */
+  /** Resolves once a power cut can't take it back. */
   async function commit<T>(work: () => Promise<T> | T): Promise<T> {
     const problem = gate.check();
     if (problem !== undefined) throw new Error(problem);
@@ -76,8 +76,7 @@ export async function openLmdbStore(
     }
   }
 
-  const write = <T>(work: () => T) =>
-    bounded("write", () => commit(() => db.transaction(work) as Promise<T>));
+  const write = <T>(work: () => T) => bounded("write", () => commit(work));
   const records = createLmdbRecords(db, write);
   const sweeping = records.sweep(closing.signal);
 
@@ -126,7 +125,7 @@ export async function openLmdbStore(
           });
         }),
       ),
-    renew: (leases) => write(() => records.renew(leases)),
+    renew: records.renew,
     release: (nat4) =>
       bounded("release", async () => {
         const key = keyOf(nat4);

@@ -197,7 +197,9 @@ export function createMappings(parts: MappingParts): Mappings {
   function noteConflict(nat4: number, holder: string | undefined): void {
     const host6 = table.hostOf(nat4);
     if (host6 === undefined || host6 === holder) return;
-    void keeper.inUse([nat4]).then((used) => used.length > 0 && reportConflict(log, store.name, { nat4, host6, holder }));
+    void keeper
+      .inUse([nat4])
+      .then((used) => used.length > 0 && reportConflict(log, store.name, { nat4, host6, holder }));
   }
 
   async function reread(nat4: number): Promise<void> {
@@ -265,7 +267,7 @@ export function createMappings(parts: MappingParts): Mappings {
     async mapHost(text) {
       const host6 = canonicalHost6(text);
       if (host6 === undefined) throw new TypeError(`'${text}' is not the IPv6 address of a remote host`);
-      const known = subnets.best(host6, table.addressesOf(host6));
+      const known = subnets.best(host6, table.addressesOf(host6), keeper.isLeased);
       if (known === undefined) return claimOnce(host6);
       if (!known.drains || !store.connected()) return answerWith(known.nat4, host6);
       // The old address works as well as ever: nobody is refused for the sake of the new one.

@@ -57,9 +57,7 @@ export function openRedisStore(target: RedisTarget, log: Logger): MappingStore {
         "SETNX",
         (redis) => {
           sent = true;
-          return lease === undefined
-            ? redis.setnx(keyOf(nat4), value)
-            : setLeased(redis, nat4, value, lease);
+          return lease === undefined ? redis.setnx(keyOf(nat4), value) : setLeased(redis, nat4, value, lease);
         },
         callBudgetMs / 2,
       );

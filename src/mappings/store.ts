@@ -70,7 +70,9 @@ export type Renewal = "renewed" | "gone" | "foreign";
 export interface RecordStore {
   getMany(keys: readonly string[]): Promise<(string | undefined)[]>;
   /** Overwrites. */
-  put(records: readonly { readonly key: string; readonly value: string; readonly lifeMs: number }[]): Promise<void>;
+  put(
+    records: readonly { readonly key: string; readonly value: string; readonly lifeMs: number }[],
+  ): Promise<void>;
   remove(keys: readonly string[]): Promise<void>;
   list(prefix: string): AsyncIterable<readonly [key: string, value: string]>;
 }

@@ -56,7 +56,10 @@ export async function runNetd(options: RunOptions, log: Logger): Promise<number>
   );
   writeRunFile({ pid: process.pid, admin: options.gateway.admin }, log);
   try {
-    return await supervise({ ...options, main, network, identity, storeFolder, journalFolder, sorrySocket }, log);
+    return await supervise(
+      { ...options, main, network, identity, storeFolder, journalFolder, sorrySocket },
+      log,
+    );
   } catch (error) {
     await network.undo();
     throw error;

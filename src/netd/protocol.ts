@@ -2,8 +2,8 @@ import type { Snapshot } from "../config/observe.ts";
 import type { NatBehaviour } from "../engine/behaviour.ts";
 import type { EngineOptions } from "../engine/options.ts";
 import type { ErrorCode } from "../errors.ts";
-import type { MappingOptions } from "../mappings/options.ts";
 import type { Certificates } from "../mappings/certificates.ts";
+import type { MappingOptions } from "../mappings/options.ts";
 
 /**
  * What netd (privileged) and the gateway (unprivileged) say to each other over the IPC channel of the spawn.

@@ -1,4 +1,13 @@
-import { bindSocket, checked, close, listen, O_CLOEXEC, O_NONBLOCK, setsockopt, socket } from "../dataplane/syscalls.ts";
+import {
+  bindSocket,
+  checked,
+  close,
+  listen,
+  O_CLOEXEC,
+  O_NONBLOCK,
+  setsockopt,
+  socket,
+} from "../dataplane/syscalls.ts";
 import { Eg46Error } from "../errors.ts";
 
 const backlog = 128;

@@ -126,7 +126,8 @@ for (const [name, lab] of Object.entries(labs))
       try {
         await Promise.all([one.mappings.start(), other.mappings.start()]);
         one.mappings.noteName("WWW.Example.org.", ["2001:db8::1", "2001:db8::2"]);
-        for (let index = 0; index < 20; index++) one.mappings.noteName(`n${index}.example.org`, ["2001:db8::3"]);
+        for (let index = 0; index < 20; index++)
+          one.mappings.noteName(`n${index}.example.org`, ["2001:db8::3"]);
         const hosts = () => other.mappings.hostsOfName("www.example.ORG");
         await until("known", async () => (await hosts()).length === 2);
         assert.deepEqual(await hosts(), ["2001:db8::1", "2001:db8::2"]);
@@ -165,7 +166,10 @@ describe("leased mappings and a Redis that is away", needs("redis-server"), () =
       await until("stored anew", async () => (await place.foreignGet(keyOf(busy))) !== "", 8000);
       await until("the idle one gone", () => !one.held.has(idle), 8000);
       assert.equal(one.held.get(busy), "2001:db8::1");
-      assert.ok(lines.some((line) => /stored again/.test(line)), lines.join("\n"));
+      assert.ok(
+        lines.some((line) => /stored again/.test(line)),
+        lines.join("\n"),
+      );
     } finally {
       place.redis?.resume();
       await one.close();
@@ -190,7 +194,10 @@ describe("leased mappings and a Redis that is away", needs("redis-server"), () =
         /2001:db8::2$/.test(await place.foreignGet(keyOf(kept.kind === "mapped" ? kept.nat4 : ""))),
       );
       assert.notDeepEqual(await one.mappings.mapHost("2001:db8::1"), answer);
-      assert.ok(lines.some((line) => /mapping conflict: .*2001:db8::1, .*2001:db8::99/.test(line)), lines.join("\n"));
+      assert.ok(
+        lines.some((line) => /mapping conflict: .*2001:db8::1, .*2001:db8::99/.test(line)),
+        lines.join("\n"),
+      );
     } finally {
       await one.close();
     }

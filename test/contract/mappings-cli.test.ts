@@ -157,12 +157,16 @@ for (const [name, lab] of Object.entries(labs))
       });
       try {
         // It tells what changes from the moment on that it follows: the first changes may be before that.
-        await until("a change told", async () => {
-          await gateway.claim("10.10.0.1", encodeValue("2001:db8::a1"));
-          await gateway.release("10.10.0.1");
-          await delay(300);
-          return output.includes("10.10.0.1") || output.includes("10.10.0.2");
-        }, 15_000);
+        await until(
+          "a change told",
+          async () => {
+            await gateway.claim("10.10.0.1", encodeValue("2001:db8::a1"));
+            await gateway.release("10.10.0.1");
+            await delay(300);
+            return output.includes("10.10.0.1") || output.includes("10.10.0.2");
+          },
+          15_000,
+        );
         await gateway.claim("10.10.0.2", encodeValue("2001:db8::a2"));
         const created = '{"change":"created","nat4":"10.10.0.2","generation":"0001"';
         await until("created", () => output.includes(created));

@@ -35,7 +35,9 @@ function createLedger() {
       const alive = (uses.get(nat4) ?? []).filter((use) => use.untilMs > now);
       const other = alive.find((use) => use.host6 !== host6);
       if (other !== undefined)
-        violations.push(`${nat4}: for ${host6}, while ${other.host6} may use it for ${other.untilMs - now} ms`);
+        violations.push(
+          `${nat4}: for ${host6}, while ${other.host6} may use it for ${other.untilMs - now} ms`,
+        );
       const use = { host6, untilMs };
       uses.set(nat4, [...alive, use]);
       return use;

@@ -104,7 +104,22 @@ describe("candidate window, any pool", () => {
 });
 
 describe("address text, any of it", () => {
-  const pieces = fc.constantFrom(":", "::", "0", "1", "db8", "ffff", "00a", "12345", ".", "1.2.3.4", "255", "256", "%", "g");
+  const pieces = fc.constantFrom(
+    ":",
+    "::",
+    "0",
+    "1",
+    "db8",
+    "ffff",
+    "00a",
+    "12345",
+    ".",
+    "1.2.3.4",
+    "255",
+    "256",
+    "%",
+    "g",
+  );
   const texts = fc.oneof(
     fc.array(pieces, { maxLength: 18 }).map((all) => all.join("")),
     spellings.map(({ spelling }) => spelling),

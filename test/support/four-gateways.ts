@@ -72,7 +72,11 @@ export async function fourAsked(
     await stopping;
     assert.equal(answers, 4 * count);
     const given = hosts.map((host) => [...(ledger.get(host) ?? [])]);
-    assert.deepEqual(given.filter((all) => all.length !== 1 || all[0] === "exhausted"), [], "one address each");
+    assert.deepEqual(
+      given.filter((all) => all.length !== 1 || all[0] === "exhausted"),
+      [],
+      "one address each",
+    );
     assert.equal(new Set(given.flat()).size, count, "none for two");
     const stored = await storedEntries(gateways[0]!.store);
     assert.deepEqual(new Set(stored.keys()), new Set(given.flat()), "none leaked, none lost");
