@@ -94,18 +94,16 @@ const families: readonly Family[] = [
     "NAT addresses of the pool that are taken",
     (view) => view.mappings().poolUsed,
   ),
-  {
-    kind: "gauge",
-    name: "egress46_dns46_pool_growth",
-    help: "Addresses of the pool taken an hour (given back: negative), by the last hour; absent for the first five minutes",
-    read: (view) => optional(view.mappings().poolGrowth),
-  },
-  {
-    kind: "gauge",
-    name: "egress46_dns46_pool_exhausted_seconds",
-    help: "When the pool is exhausted if it grows as in the last hour, seconds from now; absent while it doesn't grow",
-    read: (view) => optional(view.mappings().poolExhaustedInS),
-  },
+  gauge(
+    "egress46_dns46_pool_growth",
+    "Addresses of the pool taken in an hour (negative: given back), by the last hour; 0 in the first minutes",
+    (view) => view.mappings().poolGrowth ?? 0,
+  ),
+  gauge(
+    "egress46_dns46_pool_exhausted_seconds",
+    "When the pool is exhausted if it grows as in the last hour, seconds from now",
+    (view) => view.mappings().poolExhaustedInS ?? Number.POSITIVE_INFINITY,
+  ),
   gauge("egress46_store_connected", "1 while the mapping store answers", (view) =>
     Number(view.mappings().storeConnected),
   ),
@@ -157,10 +155,6 @@ function snat(name: string, help: string, field: "allocated" | "exhausted"): Fam
           natProtocols.map((protocol) => [{ address, protocol }, use[protocol][field]] as const),
         ),
   };
-}
-
-function optional(value: number | undefined): readonly Sample[] {
-  return value === undefined ? [] : [[{}, value]];
 }
 
 function gauge(name: string, help: string, read: (view: GatewayView) => number): Family {

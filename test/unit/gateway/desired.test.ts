@@ -315,5 +315,5 @@ test("DNS46: subnet to the TUN, interception, pool and proxy", () => {
   assert.deepEqual(desired.plan.natSubnets, [dns.subnet]);
   assert.ok(desired.plan.dnsIntercept && desired.settings[0]?.dns);
   assert.deepEqual(desired.dns, { upstreams: dns.upstreams, maxTtl: 77, sorryIp: dns.sorryIp });
-  assert.deepEqual(desired.mappingPool, { subnet: dns.subnet, reserved: 5 });
+  assert.deepEqual(desired.mappingPool, { subnet: dns.subnet, reserved: 5, maxTtl: 77 });
 });
