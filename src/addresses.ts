@@ -2,11 +2,18 @@ import ipaddr from "ipaddr.js";
 
 /** IPv4 text → number in host order (10.0.0.1 → 0x0a000001). Throws TypeError on anything else. */
 export function ipv4ToNumber(text: string): number {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text);
-  const octets = match?.slice(1).map(Number) ?? [];
-  if (octets.length !== 4 || octets.some((octet) => octet > 255))
-    throw new TypeError(`'${text}' is not an IPv4 address`);
-  return octets.reduce((sum, octet) => sum * 256 + octet, 0);
+  if (!isIpv4(text)) throw new TypeError(`'${text}' is not an IPv4 address`);
+  let sum = 0;
+  let octet = 0;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    if (code !== 0x2e) octet = octet * 10 + code - 0x30;
+    else {
+      sum = sum * 256 + octet;
+      octet = 0;
+    }
+  }
+  return sum * 256 + octet;
 }
 
 /** Number in host order → dotted text. */

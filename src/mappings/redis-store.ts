@@ -108,11 +108,10 @@ export function openRedisStore(target: RedisTarget, log: Logger): MappingStore {
     async window(addresses) {
       const nat4s = [...addresses];
       const readHolders = () => getKeys(nat4s.map(heldKey));
+      const keys = nat4s.map((nat4) => keyPrefix + nat4);
+      keys.push(leasesMark);
       // Both are written before either is answered: one round trip.
-      const [values, known] = await Promise.all([
-        getKeys([...nat4s.map(keyOf), leasesMark]),
-        leases ? readHolders() : undefined,
-      ]);
+      const [values, known] = await Promise.all([getKeys(keys), leases ? readHolders() : undefined]);
       leases ||= values[nat4s.length] !== undefined;
       const holders = known ?? (leases ? await readHolders() : []);
       return nat4s.map((_, index) => {
