@@ -108,6 +108,36 @@ describe("allocate", () => {
     assert.equal((await answerOf(store, pool, host(3))).kind, "mapped");
   });
 
+  for (const whole of [true, false])
+    test(`a pool 90 % used, read ${whole ? "as a whole" : "no further than needed"}: a claim in two round trips`, async () => {
+      const pool = poolOf({ subnet: whole ? "10.9.0.0/22" : "10.9.4.0/22", reserved: 0 });
+      // A tenth of the addresses stays free, without a pattern.
+      const taken = Array.from({ length: pool.size }, (_, index) => index).filter(
+        (index) => (Math.imul(index, 0x9e3779b1) >>> 8) % 10 !== 3,
+      );
+      await Promise.all(
+        taken.map((index) => store.claim(numberToIpv4(pool.first + index), encodeValue(host(5000 + index)))),
+      );
+      let trips = 0;
+      const counted: MappingStore = {
+        ...store,
+        window(...args) {
+          trips++;
+          return store.window(...args);
+        },
+        claim(...args) {
+          trips++;
+          return store.claim(...args);
+        },
+      };
+      for (let index = 100; index < 130; index++) {
+        trips = 0;
+        const claimed = await allocate(counted, pool, host(index), undefined, whole);
+        assert.equal(claimed.kind, "mapped");
+        assert.equal(trips, 2);
+      }
+    });
+
   test("an empty pool is exhausted", async () => {
     const pool = poolOf({ subnet: "10.5.0.0/30", reserved: 2 });
     assert.deepEqual(await answerOf(store, pool, host(0)), { kind: "exhausted" });
