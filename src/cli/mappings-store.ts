@@ -4,6 +4,7 @@ import { Eg46Error, hasCode } from "../errors.ts";
 import { createLogger } from "../log.ts";
 import { defaultStore } from "../mappings/default-store.ts";
 import { openStore, type StoreOptions } from "../mappings/open.ts";
+import { redisForms } from "../mappings/redis-url.ts";
 import type { MappingStore } from "../mappings/store.ts";
 import { askGateway, gatewayAddresses, registeredPid, withAdminOption } from "./admin-client.ts";
 
@@ -58,7 +59,7 @@ export function withStore(command: Command): Command {
   return withAdminOption(command)
     .option(
       "--store <store>",
-      "lmdb:DIR, redis://… or rediss://… (default: the one of the gateway that runs in this network namespace, else the folder that it would use)",
+      `lmdb:DIR, ${redisForms} (default: the one of the gateway that runs in this network namespace, else the folder that it would use)`,
     )
     .option("--redis-cert <file>", "client certificate for rediss:// (PEM)")
     .option("--redis-key <file>", "its private key (PEM)")

@@ -62,7 +62,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   if (errors.length > 0)
     throw new Eg46Error("EG46_CONFIG_INVALID", `the configuration has errors\n${errors.join("\n")}`);
 
-  const { certificates } = contents;
+  const certificates = netd.certificates(contents.certificates);
   const { store, reference } = await openGatewayStore(options, certificates, log, netd.phase);
   netd.phase("starting the packet workers");
   const workers = await startWorkers(

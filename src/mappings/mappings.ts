@@ -12,7 +12,8 @@ import { createMappingTable } from "./mapping-table.ts";
 import { createNames } from "./names.ts";
 import { inSubnet, type Pool, poolOf } from "./pool.ts";
 import { createPoolAlarm } from "./pool-alarm.ts";
-import { assertMapping, reportConflict, rescueMappings } from "./rescue.ts";
+import { sparing } from "./reassert.ts";
+import { assertMapping, type Conflict, reportConflict, rescueMappings } from "./rescue.ts";
 import type { MappingStore } from "./store.ts";
 import { createSubnets } from "./subnets.ts";
 import { createSync } from "./sync.ts";
@@ -75,6 +76,8 @@ export interface MappingParts {
 export interface MappingStatus {
   readonly known: number;
   readonly malformed: number;
+  /** Addresses that were another host's after a failover of the store, ever. */
+  readonly conflicts: number;
   /** Addresses that DNS46 may hand out, and how many of them are taken. */
   readonly poolSize: number;
   readonly poolUsed: number;
@@ -104,13 +107,15 @@ export function createMappings(parts: MappingParts): Mappings {
   const keeper = createKeeper({ store, table, life, sessions, log, gone: (nat4) => void reread(nat4) });
   const sync = createSync(store, parts.sink, table, log, {
     seen: keeper.seen,
+    leased: (nat4) => keeper.leaseS(nat4) > 0,
     lapsed: keeper.lapsed,
     beforeLoad: reconcile,
-    listed: noteConflict,
-    rescue: (nat4s) => rescueMappings(store, nat4s, { table, keeper, log }),
+    rescue: (nat4s) => rescueMappings(store, nat4s, { table, keeper, conflict, log }),
   });
+  const spared = sparing(store, (nat4) => table.hostOf(ipv4ToNumber(nat4)));
   const names = createNames(store.records, log);
   const forecast = createForecast();
+  let conflicts = 0;
   const stop = new AbortController();
   const claims = new Map<string, Promise<Allocation>>();
   const lookups = new Map<number, Promise<string | undefined>>();
@@ -150,7 +155,7 @@ export function createMappings(parts: MappingParts): Mappings {
     for (let attempt = 0; attempt < attempts; attempt++) {
       const sentMs = performance.now();
       const mapped = await settle(async () => {
-        const claimed = await allocate(store, from, host6, keeper.terms(), !loaded);
+        const claimed = await allocate(spared, from, host6, keeper.terms(), !loaded);
         return claimed.kind === "exhausted" ? undefined : { ...claimed, nat4: ipv4ToNumber(claimed.nat4) };
       });
       if (mapped === undefined) {
@@ -187,19 +192,15 @@ export function createMappings(parts: MappingParts): Mappings {
   /** What was given out while the store was away goes into it before anything else is believed. */
   async function reconcile(): Promise<void> {
     for (const { nat4, host6, leaseS } of journal?.entries() ?? []) {
-      if (await assertMapping(store, { nat4, host6, leaseS }, keeper, log))
+      if (await assertMapping(store, { nat4, host6, leaseS }, keeper, conflict))
         log.info(`${numberToIpv4(nat4)} for ${host6}, given out while it was away, is in ${store.name} now`);
       await journal?.settled(nat4);
     }
   }
 
-  /** The store came back with another host at an address that we gave out. */
-  function noteConflict(nat4: number, holder: string | undefined): void {
-    const host6 = table.hostOf(nat4);
-    if (host6 === undefined || host6 === holder) return;
-    void keeper
-      .inUse([nat4])
-      .then((used) => used.length > 0 && reportConflict(log, store.name, { nat4, host6, holder }));
+  function conflict(found: Conflict): void {
+    conflicts++;
+    reportConflict(log, store.name, found);
   }
 
   async function reread(nat4: number): Promise<void> {
@@ -299,6 +300,7 @@ export function createMappings(parts: MappingParts): Mappings {
     status: () => ({
       known: table.size,
       malformed: table.malformed.size,
+      conflicts: sync.conflicts() + conflicts,
       poolSize: pool?.size ?? 0,
       poolUsed: table.used(),
       poolGrowth: forecast.growth(),

@@ -15,7 +15,7 @@ export async function assertMapping(
   store: MappingStore,
   mapping: { readonly nat4: number; readonly host6: string; readonly leaseS: number },
   keeper: Keeper,
-  log: Logger,
+  conflict: (found: Conflict) => void,
 ): Promise<boolean> {
   const { nat4, host6, leaseS } = mapping;
   const text = numberToIpv4(nat4);
@@ -30,14 +30,21 @@ export async function assertMapping(
   const value = await store.get(text);
   const holder = value === undefined ? place?.heldFor : decodeValue(value)?.host6;
   if (holder === host6) return true;
-  reportConflict(log, store.name, { nat4, host6, holder });
+  conflict({ nat4, host6, holder });
   return false;
+}
+
+/** An address that we gave out for `host6`, and the store has for `holder`. */
+export interface Conflict {
+  readonly nat4: number;
+  readonly host6: string;
+  readonly holder: string | undefined;
 }
 
 export function reportConflict(
   log: Logger,
   store: string,
-  { nat4, host6, holder = "no mapping" }: { nat4: number; host6: string; holder: string | undefined },
+  { nat4, host6, holder = "no mapping" }: Conflict,
 ): void {
   const text = numberToIpv4(nat4);
   log.error(
@@ -50,8 +57,14 @@ export function reportConflict(
 export async function rescueMappings(
   store: MappingStore,
   nat4s: readonly number[],
-  { table, keeper, log }: { readonly table: MappingTable; readonly keeper: Keeper; readonly log: Logger },
+  parts: {
+    readonly table: MappingTable;
+    readonly keeper: Keeper;
+    readonly conflict: (found: Conflict) => void;
+    readonly log: Logger;
+  },
 ): Promise<ReadonlySet<number>> {
+  const { table, keeper, conflict, log } = parts;
   const kept = new Set<number>();
   const used = await keeper.inUse(nat4s.filter((nat4) => table.hostOf(nat4) !== undefined));
   for (let start = 0; start < used.length; start += batchSize)
@@ -60,7 +73,7 @@ export async function rescueMappings(
         const host6 = table.hostOf(nat4);
         if (host6 === undefined) return;
         const leaseS = keeper.leaseS(nat4);
-        if (await assertMapping(store, { nat4, host6, leaseS }, keeper, log)) kept.add(nat4);
+        if (await assertMapping(store, { nat4, host6, leaseS }, keeper, conflict)) kept.add(nat4);
       }),
     );
   if (kept.size > 0) log.warn(`${kept.size} mappings in use were missing in ${store.name}: stored again`);

@@ -4,6 +4,7 @@ import { Eg46Error } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { decodeValue, type MappingValue } from "./codec.ts";
 import { sleep } from "./deadline.ts";
+import { createLossGuard } from "./loss-guard.ts";
 import type { MappingTable } from "./mapping-table.ts";
 import type { MappingStore } from "./store.ts";
 
@@ -17,6 +18,8 @@ export interface MappingSync {
   reading<T>(read: (changed: ChangedSince) => Promise<T>): Promise<T>;
   /** Loads and follows the store until the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
+  /** Addresses that were another host's after a failover of the store. */
+  conflicts(): number;
   /** Resolves after the first full load. */
   readonly loaded: Promise<void>;
 }
@@ -27,8 +30,7 @@ export interface SyncHooks {
   seen(nat4: number, value: MappingValue | undefined): void;
   /** Runs before each full load; if it rejects, the load is tried again later. */
   beforeLoad(): Promise<void>;
-  /** What a full load found, before it is in force. */
-  listed(nat4: number, host6: string | undefined): void;
+  leased(nat4: number): boolean;
   /** Whether an entry that ended may have done so by itself, and not by anybody's will. */
   lapsed(nat4: number): boolean;
   /** Stores known mappings anew, which the store lacks and somebody still uses; resolves to those that stay. */
@@ -104,6 +106,7 @@ export function createSync(
       if (!rescued?.has(nat4) && !changed(nat4)) await applyLater(nat4, undefined);
     });
   }
+  const guard = createLossGuard(store, log);
 
   const load = () =>
     reading(async (changed) => {
@@ -113,19 +116,27 @@ export function createSync(
       for await (const [text, value] of store.list()) {
         const nat4 = ipv4ToNumber(text);
         listed.add(nat4);
-        if (!changed(nat4)) {
-          hooks.listed(nat4, decodeValue(value)?.host6);
-          batch.push(applyLater(nat4, value));
-        }
+        guard.listed(nat4, value, table.hostOf(nat4));
+        if (!changed(nat4)) batch.push(applyLater(nat4, value));
         if (batch.length >= batchSize) await Promise.all(batch.splice(0));
       }
       const missing = [...table.addresses(), ...table.malformed].filter(
         (nat4) => !listed.has(nat4) && !changed(nat4),
       );
-      const rescued = missing.length === 0 ? undefined : await hooks.rescue(missing);
+      // Leases run out, and so who still needs them is asked; the others nobody but a failure of the store can have taken.
+      const lost = guard.suspects();
+      const ended = missing.filter((nat4) => hooks.lapsed(nat4) || (lost && hooks.leased(nat4)));
+      const rescued = ended.length === 0 ? undefined : await hooks.rescue(ended);
+      const back = await guard.missing(
+        missing.flatMap((nat4) => {
+          const host6 = hooks.leased(nat4) ? undefined : table.hostOf(nat4);
+          return host6 === undefined ? [] : [[nat4, host6] as const];
+        }),
+      );
       for (const nat4 of missing)
-        if (!rescued?.has(nat4) && !changed(nat4)) batch.push(applyLater(nat4, undefined));
+        if (!rescued?.has(nat4) && !changed(nat4)) batch.push(applyLater(nat4, back.get(nat4)));
       await Promise.all(batch);
+      guard.settled();
     });
 
   async function run(signal: AbortSignal): Promise<void> {
@@ -169,5 +180,5 @@ export function createSync(
     await loading;
   }
 
-  return { apply, reading, run, loaded };
+  return { apply, reading, run, conflicts: guard.conflicts, loaded };
 }

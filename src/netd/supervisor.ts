@@ -1,7 +1,7 @@
 import { fileSource } from "../config/observe.ts";
 import { Eg46Error, explain } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { type Certificates, readCertificates } from "../mappings/certificates.ts";
+import { watchCertificates } from "./certificates-watch.ts";
 import { type GatewayProcess, startGateway } from "./gateway-process.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { watchHost } from "./host-watch.ts";
@@ -45,6 +45,16 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
     child?.process.send({ type: "config", snapshot });
   }, over.signal);
 
+  let certificates = await watchCertificates(
+    options.gateway,
+    (next) => {
+      certificates = next;
+      child?.process.send({ type: "certificates", certificates });
+    },
+    log,
+    over.signal,
+  );
+
   return new Promise((resolve) => {
     let everReady = false;
     let stopping = false;
@@ -54,9 +64,8 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
 
     function launch(): void {
       try {
-        child = start(readCertificates(options.gateway));
+        child = start();
       } catch (error) {
-        // For one a certificate that is just being replaced.
         log.error(explain(error));
         launchLater();
       }
@@ -67,7 +76,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
       backoffMs = Math.min(backoffMs * 2, longestBackoffMs);
     }
 
-    function start(certificates: Certificates): Child {
+    function start(): Child {
       const gateway = startGateway(
         { main, identity, tuns: network.tuns, storeFolder, journalFolder, sorrySocket },
         {
