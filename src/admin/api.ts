@@ -39,7 +39,10 @@ export interface StatusBody extends EgressStatus {
   readonly uptimeSeconds: number;
   readonly health: { readonly ok: boolean; readonly reasons: readonly string[] };
   readonly store: { readonly name: string; readonly connected: boolean; readonly problem?: string };
-  readonly mappings: Pick<MappingSummary, "known" | "malformed" | "poolSize" | "poolUsed">;
+  readonly mappings: Pick<
+    MappingSummary,
+    "known" | "malformed" | "poolSize" | "poolUsed" | "poolGrowth" | "poolExhaustedInS"
+  >;
   readonly sessions: number;
   readonly maxSessions: number;
   readonly dns: Pick<DnsCounters, "questions" | "synthesized" | "responses" | "failures" | "upstreams">;

@@ -102,6 +102,16 @@ const families: readonly Family[] = [
     "NAT addresses of the pool that are taken",
     (view) => view.mappings().poolUsed,
   ),
+  gauge(
+    "egress46_dns46_pool_growth",
+    "Addresses of the pool taken in an hour (negative: given back), by the last hour; 0 in the first minutes",
+    (view) => view.mappings().poolGrowth ?? 0,
+  ),
+  gauge(
+    "egress46_dns46_pool_exhausted_seconds",
+    "When the pool is exhausted if it grows as in the last hour, seconds from now",
+    (view) => view.mappings().poolExhaustedInS ?? Number.POSITIVE_INFINITY,
+  ),
   gauge("egress46_store_connected", "1 while the mapping store answers", (view) =>
     Number(view.mappings().storeConnected),
   ),

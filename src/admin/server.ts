@@ -127,7 +127,8 @@ export async function createAdmin(
 
 function statusBody(view: GatewayView): StatusBody {
   const status = view.status();
-  const { store, storeConnected, storeProblem, known, malformed, poolSize, poolUsed } = view.mappings();
+  const { store, storeConnected, storeProblem, known, malformed, ...pool } = view.mappings();
+  const { poolSize, poolUsed, poolGrowth, poolExhaustedInS } = pool;
   return {
     version,
     ...status,
@@ -138,7 +139,7 @@ function statusBody(view: GatewayView): StatusBody {
       connected: storeConnected,
       ...(storeProblem !== undefined && { problem: storeProblem }),
     },
-    mappings: { known, malformed, poolSize, poolUsed },
+    mappings: { known, malformed, poolSize, poolUsed, poolGrowth, poolExhaustedInS },
     sessions: view.sessions(),
     maxSessions: view.maxSessions(),
     dns: view.dns(),

@@ -76,6 +76,10 @@ export interface MappingSummary {
   /** Addresses of dnsNat46Ipv4Subnet that DNS46 may hand out, and those of them that are taken. */
   readonly poolSize: number;
   readonly poolUsed: number;
+  /** Addresses an hour, by the last hour; undefined: too little was seen. */
+  readonly poolGrowth?: number | undefined;
+  /** Seconds until the pool is exhausted at that rate; undefined: it doesn't grow. */
+  readonly poolExhaustedInS?: number | undefined;
   readonly storeConnected: boolean;
   /** Why the store cannot be used as it should: away, or not to be written. */
   readonly storeProblem?: string | undefined;

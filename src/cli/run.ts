@@ -18,6 +18,7 @@ import {
 import { type DnsCacheFlags, dnsCacheOption } from "./dns-cache-option.ts";
 import { addDnsOptions, type DnsFlags, dnsHelp, dnsPolicyOf } from "./dns-options.ts";
 import { addDnsUpstreamOptions, type DnsUpstreamFlags, dnsUpstreamsOf } from "./dns-upstream-options.ts";
+import { addMappingOptions, type MappingFlags, mappingOptions } from "./mapping-options.ts";
 import { blockNets, internalNets, parseWorkers } from "./network-options.ts";
 import { redisHelp, redisWaitOption } from "./redis-options.ts";
 import {
@@ -28,7 +29,13 @@ import {
   shortTimes,
 } from "./session-options.ts";
 
-interface RunFlags extends SessionFlags, BehaviourFlags, DnsFlags, DnsCacheFlags, DnsUpstreamFlags {
+interface RunFlags
+  extends SessionFlags,
+    BehaviourFlags,
+    DnsFlags,
+    DnsCacheFlags,
+    DnsUpstreamFlags,
+    MappingFlags {
   readonly file: string[];
   readonly internal?: string[];
   readonly internalNet?: string[];
@@ -88,7 +95,7 @@ export function registerRun(program: Command): void {
     .addOption(portBlockOption())
     .addOption(dnsCacheOption());
   addDnsUpstreamOptions(addDnsOptions(command));
-  addSessionOptions(command)
+  addMappingOptions(addSessionOptions(command))
     .option("--admin <host:port>", "where API, health and metrics are served", parseAdmin, defaultAdmin)
     .addOption(
       new Option("--log-level <level>", "what to log on standard error").choices(logLevels).default("info"),
@@ -106,6 +113,7 @@ export function registerRun(program: Command): void {
       const behaviour = behaviourOf(flags);
       const dnsPolicy = dnsPolicyOf(flags);
       const dnsUpstreams = dnsUpstreamsOf(flags);
+      const mappings = mappingOptions(flags);
       const nets = (behaviour.portBlock > 0 ? blockNets : internalNets)(flags.internalNet);
       await checkSizes(engine.sizes);
       const log = createLogger(flags.logLevel);
@@ -126,6 +134,7 @@ export function registerRun(program: Command): void {
             behaviour,
             dnsPolicy,
             dnsUpstreams,
+            mappings,
             admin: flags.admin,
             logLevel: flags.logLevel,
           },

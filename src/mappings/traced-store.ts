@@ -9,16 +9,23 @@ const told = 8;
 export function tracedStore(store: MappingStore, trace: Trace): MappingStore {
   return {
     ...store,
-    async getMany(nat4s) {
-      const values = await store.getMany(nat4s);
-      for (const [index, nat4] of nat4s.slice(0, told).entries())
-        trace("candidate", { nat4, holds: holds(values[index]) });
-      const more = nat4s.length - told;
-      if (more > 0) {
-        const free = values.slice(told).filter((value) => value === undefined).length;
-        trace("candidate", { more, free });
+    async window(nat4s, enough) {
+      const asked = [...nat4s];
+      const places = await store.window(asked, enough);
+      for (const [index, { value, heldFor }] of places.slice(0, told).entries())
+        trace("candidate", {
+          nat4: asked[index]!,
+          holds: holds(value),
+          ...(heldFor !== undefined && { heldFor }),
+        });
+      const others = places.slice(told);
+      if (others.length > 0) {
+        const free = others.filter(
+          ({ value, heldFor }) => value === undefined && heldFor === undefined,
+        ).length;
+        trace("candidate", { more: others.length, free });
       }
-      return values;
+      return places;
     },
     async claim(...args) {
       const made = await store.claim(...args);

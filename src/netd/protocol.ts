@@ -5,6 +5,7 @@ import type { NatBehaviour } from "../engine/behaviour.ts";
 import type { EngineOptions } from "../engine/options.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Certificates } from "../mappings/certificates.ts";
+import type { MappingOptions } from "../mappings/options.ts";
 import type { RedisWait } from "../mappings/redis-replication.ts";
 
 /**
@@ -153,6 +154,11 @@ export interface GatewayOptions {
   readonly behaviour: NatBehaviour;
   readonly dnsPolicy: DnsPolicy;
   readonly dnsUpstreams?: UpstreamOptions | undefined;
+  readonly mappings?: MappingOptions | undefined;
+  /** Where the gateway finds the folder of --mapping-journal. */
+  readonly journalFolder?: string | undefined;
+  /** Descriptor number, in the gateway process, of the listening socket of --sorry-page. */
+  readonly sorryPageFd?: number | undefined;
   readonly admin: string;
   readonly logLevel: string;
 }

@@ -43,6 +43,8 @@ test("metrics: every family reads the view", async () => {
     "egress46_mapping_conflicts_total 2",
     "egress46_dns46_pool_size 254",
     "egress46_dns46_pool_used 5",
+    "egress46_dns46_pool_growth 0",
+    "egress46_dns46_pool_exhausted_seconds +Inf",
     "egress46_store_connected 1",
     "egress46_store_writable 1",
     'egress46_dns_requests_total{type="A",proto="udp"} 11',

@@ -316,7 +316,7 @@ test("DNS46: subnet to the TUN, interception, pool and proxy", () => {
   assert.ok(desired.plan.dnsIntercept && desired.settings[0]?.dns);
   const { upstreams, subnet, sorryIp } = dns;
   assert.deepEqual(desired.dns, { upstreams, subnet, maxTtl: 77, sorryIp });
-  assert.deepEqual(desired.mappingPool, { subnet: dns.subnet, reserved: 5 });
+  assert.deepEqual(desired.mappingPool, { subnet: dns.subnet, reserved: 5, maxTtl: 77 });
 });
 
 for (const [rateLimit, workers, each] of [
