@@ -22,15 +22,15 @@ export interface LeaseTerms {
  * whole, an entry that already holds the host is the answer, else the address that is held for it, else the first free
  * one is claimed. Whoever loses that race reads again and finds what the winner wrote. Nothing outside the window is ever
  * taken, or gateways would differ. A value that is not a mapping occupies its address, and so does a host that it is held
- * for. `whole` false: the host is known to have no entry, so that a store that reads place by place may end at the first
- * free one. Rejects with EG46_STORE_UNAVAILABLE.
+ * for. `likely`: the host is known to have no entry, and one of the first so many addresses is free as a rule, so that no
+ * more than needed is read. Rejects with EG46_STORE_UNAVAILABLE.
  */
 export async function allocate(
   store: MappingStore,
   pool: Pool,
   host6: string,
   terms?: LeaseTerms,
-  whole = true,
+  likely?: number,
 ): Promise<Claimed> {
   const numbers = windowOf(pool, host6);
   const nat4s: string[] = [];
@@ -44,13 +44,14 @@ export async function allocate(
   const bytes = ipv6ToBytes(host6);
   const isOurs = ({ value: text }: Place) => text !== undefined && isValueOf(text, bytes);
   const isFree = ({ value: text, heldFor = host6 }: Place) => text === undefined && heldFor === host6;
-  const enough = whole ? undefined : (place: Place) => isFree(place) || isOurs(place);
+  const enough = (place: Place) => isFree(place) || isOurs(place);
+  const look = likely === undefined ? undefined : { enough, first: likely };
   const lease = terms && { host6, entryMs: terms.entryMs, heldMs: terms.heldMs };
   // A refused claim means that the address is taken, even where the store shows no text for it (another Redis type);
   // each round adds one, so the rounds end.
   const refused = new Set<string>();
   for (;;) {
-    const places = await store.window(candidates(), refused.size === 0 ? enough : undefined);
+    const places = await store.window(candidates(), refused.size === 0 ? look : undefined);
     let own: string | undefined;
     let first: string | undefined;
     for (const [index, place] of places.entries()) {

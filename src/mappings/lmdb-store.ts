@@ -102,7 +102,7 @@ export async function openLmdbStore(
         db.resetReadTxn();
         return nat4s.map(read);
       }),
-    window: (nat4s, enough) =>
+    window: (nat4s, look) =>
       bounded("get", () => {
         db.resetReadTxn();
         const places: Place[] = [];
@@ -110,7 +110,7 @@ export async function openLmdbStore(
           const value = read(nat4);
           const place = { value, heldFor: value === undefined ? records.holder(nat4) : undefined };
           places.push(place);
-          if (enough?.(place)) break;
+          if (look?.enough(place)) break;
         }
         return places;
       }),

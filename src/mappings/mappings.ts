@@ -11,7 +11,7 @@ import type { Journal } from "./journal.ts";
 import { createKeeper, defaultLife, type MappingLife } from "./keeper.ts";
 import { createMappingTable } from "./mapping-table.ts";
 import { createNames } from "./names.ts";
-import { inSubnet, type Pool, poolOf } from "./pool.ts";
+import { inSubnet, likelyFree, type Pool, poolOf } from "./pool.ts";
 import { createPoolAlarm } from "./pool-alarm.ts";
 import { sparing } from "./reassert.ts";
 import { assertMapping, type Conflict, reportConflict, rescueMappings } from "./rescue.ts";
@@ -127,8 +127,6 @@ export function createMappings(parts: MappingParts): Mappings {
   const alarm = createPoolAlarm(log);
   let pool: Pool | undefined;
   let subnet = "";
-  /** What is not in the table is not in the store either, but for what others did a moment ago. */
-  let loaded = false;
   let poolLook: NodeJS.Timeout | undefined;
   let running: Promise<unknown> | undefined;
 
@@ -162,7 +160,7 @@ export function createMappings(parts: MappingParts): Mappings {
           from,
           host6,
           keeper.terms(),
-          !loaded,
+          sync.current() && store.connected() ? likelyFree(table.used() / from.size) : undefined,
         );
         return claimed.kind === "exhausted" ? undefined : { ...claimed, nat4: ipv4ToNumber(claimed.nat4) };
       });
@@ -266,9 +264,6 @@ export function createMappings(parts: MappingParts): Mappings {
       for (const { nat4, value } of journal?.entries() ?? []) await sync.apply(nat4, value);
       running ??= Promise.all([sync, keeper, names].map((part) => part.run(stop.signal)));
       poolLook ??= setInterval(() => lookAtPool(false), poolLookMs).unref();
-      void sync.loaded.then(() => {
-        loaded = true;
-      });
       await Promise.race([sync.loaded, sleep(startPatienceMs, stop.signal)]);
     },
     setPool(next) {

@@ -57,6 +57,12 @@ export function windowOf(pool: Pool, host6: string): number[] {
   return window;
 }
 
+/** Of how many addresses one is free, but for one time in a thousand, in a pool of which the share `used` is taken. */
+export function likelyFree(used: number): number {
+  if (used >= 1) return windowSize;
+  return Math.min(windowSize, Math.max(4, Math.ceil(Math.log(0.001) / Math.log(used))));
+}
+
 function commonDivisor(a: number, b: number): number {
   return b === 0 ? a : commonDivisor(b, a % b);
 }

@@ -7,7 +7,7 @@ import { followChanges } from "./redis-follow.ts";
 import { redisRecords, renewLeased, setLeased } from "./redis-leases.ts";
 import type { RedisNodes } from "./redis-node.ts";
 import { isUnreplicated } from "./redis-replication.ts";
-import type { Lease, MappingStore, StoreListener } from "./store.ts";
+import type { Lease, MappingStore, Place, StoreListener } from "./store.ts";
 
 const scanCount = 1000;
 /** Stands in for the value of a key of another type, which GET refuses: never a mapping, so the address is occupied. */
@@ -96,6 +96,24 @@ export function openRedisStore(nodes: RedisNodes, log: Logger): MappingStore {
     await followChanges({ nodes, read: readReplicated, list, log }, listener, signal);
   }
 
+  async function readWindow(nat4s: readonly string[]): Promise<Place[]> {
+    if (nat4s.length === 0) return [];
+    const readHolders = () => getKeys(nat4s.map(heldKey), replicated);
+    const keys = nat4s.map((nat4) => keyPrefix + nat4);
+    keys.push(leasesMark);
+    // Both are written before either is answered: one round trip.
+    const [values, known] = await Promise.all([
+      getKeys(keys, replicated),
+      leases ? readHolders() : undefined,
+    ]);
+    leases ||= values[nat4s.length] !== undefined;
+    const holders = known ?? (leases ? await readHolders() : []);
+    return nat4s.map((_, index) => {
+      const value = values[index];
+      return { value, heldFor: value === undefined ? holders[index] : undefined };
+    });
+  }
+
   return {
     name: nodes.name,
     connected: nodes.connected,
@@ -108,22 +126,12 @@ export function openRedisStore(nodes: RedisNodes, log: Logger): MappingStore {
     get: (nat4) => get(nat4),
     // An answer rests on what is found, so a failover must not undo it.
     getMany: (nat4s) => getMany(nat4s, replicated),
-    async window(addresses) {
+    async window(addresses, look) {
       const nat4s = [...addresses];
-      const readHolders = () => getKeys(nat4s.map(heldKey), replicated);
-      const keys = nat4s.map((nat4) => keyPrefix + nat4);
-      keys.push(leasesMark);
-      // Both are written before either is answered: one round trip.
-      const [values, known] = await Promise.all([
-        getKeys(keys, replicated),
-        leases ? readHolders() : undefined,
-      ]);
-      leases ||= values[nat4s.length] !== undefined;
-      const holders = known ?? (leases ? await readHolders() : []);
-      return nat4s.map((_, index) => {
-        const value = values[index];
-        return { value, heldFor: value === undefined ? holders[index] : undefined };
-      });
+      if (look === undefined) return readWindow(nat4s);
+      const first = await readWindow(nat4s.slice(0, look.first));
+      if (first.some(look.enough)) return first;
+      return [...first, ...(await readWindow(nat4s.slice(look.first)))];
     },
     claim,
     renew: (leases) => renewLeased(call, leases),

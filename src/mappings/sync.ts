@@ -20,6 +20,8 @@ export interface MappingSync {
   run(signal: AbortSignal): Promise<void>;
   /** Addresses that were another host's after a failover of the store. */
   conflicts(): number;
+  /** What is not in the table is not in the store either, but for what others did a moment ago. */
+  current(): boolean;
   /** Resolves after the first full load. */
   readonly loaded: Promise<void>;
 }
@@ -107,6 +109,9 @@ export function createSync(
     });
   }
   const guard = createLossGuard(store, log);
+  /** A full load is due: before the first one, and after an interruption. */
+  let wanted = true;
+  let reloading = false;
 
   const load = () =>
     reading(async (changed) => {
@@ -140,14 +145,15 @@ export function createSync(
     });
 
   async function run(signal: AbortSignal): Promise<void> {
-    let wanted = false;
     let loading: Promise<void> | undefined;
 
     async function loadWhileWanted(): Promise<void> {
       while (wanted && !signal.aborted) {
         wanted = false;
+        reloading = true;
         try {
           await load();
+          reloading = false;
           firstLoadDone();
         } catch (error) {
           if (!(error instanceof Eg46Error)) log.error({ err: error }, "loading the mappings failed");
@@ -180,5 +186,5 @@ export function createSync(
     await loading;
   }
 
-  return { apply, reading, run, conflicts: guard.conflicts, loaded };
+  return { apply, reading, run, conflicts: guard.conflicts, current: () => !wanted && !reloading, loaded };
 }

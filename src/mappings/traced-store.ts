@@ -9,9 +9,9 @@ const told = 8;
 export function tracedStore(store: MappingStore, trace: Trace): MappingStore {
   return {
     ...store,
-    async window(nat4s, enough) {
+    async window(nat4s, look) {
       const asked = [...nat4s];
-      const places = await store.window(asked, enough);
+      const places = await store.window(asked, look);
       for (const [index, { value, heldFor }] of places.slice(0, told).entries())
         trace("candidate", {
           nat4: asked[index]!,

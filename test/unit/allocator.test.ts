@@ -3,7 +3,7 @@ import { after, before, describe, test } from "node:test";
 import { ipv4ToNumber, numberToIpv4 } from "../../src/addresses.ts";
 import { allocate } from "../../src/mappings/allocator.ts";
 import { encodeValue } from "../../src/mappings/codec.ts";
-import { type Pool, poolOf, windowOf } from "../../src/mappings/pool.ts";
+import { likelyFree, type Pool, poolOf, windowOf } from "../../src/mappings/pool.ts";
 import type { MappingStore } from "../../src/mappings/store.ts";
 import { lmdbLab, type StoreLab } from "../support/mapping-stores.ts";
 
@@ -132,7 +132,13 @@ describe("allocate", () => {
       };
       for (let index = 100; index < 130; index++) {
         trips = 0;
-        const claimed = await allocate(counted, pool, host(index), undefined, whole);
+        const claimed = await allocate(
+          counted,
+          pool,
+          host(index),
+          undefined,
+          whole ? undefined : likelyFree(0.9),
+        );
         assert.equal(claimed.kind, "mapped");
         assert.equal(trips, 2);
       }
