@@ -13,6 +13,7 @@ import {
   eimOption,
   portBlockOption,
 } from "./behaviour-options.ts";
+import { addEnvoyOptions, type EnvoyFlags, envoyHelp, envoyOf } from "./envoy-options.ts";
 import { blockNets, internalNets, parseWorkers } from "./network-options.ts";
 import {
   addSessionOptions,
@@ -22,7 +23,7 @@ import {
   shortTimes,
 } from "./session-options.ts";
 
-interface RunFlags extends SessionFlags, BehaviourFlags {
+interface RunFlags extends SessionFlags, BehaviourFlags, EnvoyFlags {
   readonly file: string[];
   readonly internal?: string[];
   readonly internalNet?: string[];
@@ -78,7 +79,7 @@ export function registerRun(program: Command): void {
     .addOption(eimOption())
     .addOption(eifOption())
     .addOption(portBlockOption());
-  addSessionOptions(command)
+  addEnvoyOptions(addSessionOptions(command))
     .option("--admin <host:port>", "where API, health and metrics are served", parseAdmin, defaultAdmin)
     .addOption(
       new Option("--log-level <level>", "what to log on standard error").choices(logLevels).default("info"),
@@ -87,12 +88,13 @@ export function registerRun(program: Command): void {
       "--cleanup",
       "remove rules, routes, devices and the guard at a stop: Pods' traffic is no longer refused",
     )
-    .addHelpText("after", behaviourHelp + sessionHelp + help)
+    .addHelpText("after", behaviourHelp + sessionHelp + envoyHelp + help)
     .action(async (flags: RunFlags) => {
       const { redisCert, redisKey, redisCa, store = defaultStore() } = flags;
       checkStore({ spec: store, redisCert, redisKey, redisCa });
       const engine = engineOptions(flags);
       const behaviour = behaviourOf(flags);
+      const envoy = envoyOf(flags);
       const nets = (behaviour.portBlock > 0 ? blockNets : internalNets)(flags.internalNet);
       await checkSizes(engine.sizes);
       const log = createLogger(flags.logLevel);
@@ -110,7 +112,7 @@ export function registerRun(program: Command): void {
             ...{ store, redisCert, redisKey, redisCa },
             workers: flags.workers,
             engine,
-            behaviour,
+            ...{ behaviour, envoy },
             admin: flags.admin,
             logLevel: flags.logLevel,
           },

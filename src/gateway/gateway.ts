@@ -7,12 +7,14 @@ import { formatChange, planChange } from "../config/plan.ts";
 import { formatProblem } from "../config/problem.ts";
 import { type EgressConfig, type Resolution, resolveEgress } from "../config/resolve.ts";
 import { startWorkers } from "../dataplane/workers.ts";
+import { startEnvoyPlane } from "../envoy/plane.ts";
 import { createDnsProxy } from "../dns/proxy.ts";
 import { Eg46Error, explain, hasCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { createMappings } from "../mappings/mappings.ts";
 import type { DnsSocket, FileContents, GatewayOptions, HostFacts } from "../netd/protocol.ts";
 import { type Desired, desire } from "./desired.ts";
+import { desireForEnvoy } from "./desired-envoy.ts";
 import { createDnsFrontend } from "./dns-frontend.ts";
 import type { NetdLink } from "./netd-link.ts";
 import { openGatewayStore } from "./store.ts";
@@ -71,7 +73,15 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
       failed,
     },
   );
-  const mappings = createMappings({ store, sink: workers, log });
+  const envoy =
+    options.envoy &&
+    (await startEnvoyPlane(options.envoy, {
+      ready: () => inForce !== undefined && everConnected(),
+      lookup: (nat4) => mappings.lookup(nat4),
+      dns: () => dns,
+      log,
+    }));
+  const mappings = createMappings({ store, sink: envoy?.sink ?? workers, log });
   const dns = createDnsProxy({ mapHost: (host6) => mappings.mapHost(host6), log });
   const frontend = createDnsFrontend(dns, log);
 
@@ -122,7 +132,10 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
     const egress = resolution.state === "active" ? resolution.egress : undefined;
     clearTimeout(retry);
     const { behaviour, engine } = options;
-    const desired = desire(egress, facts, workers.count, behaviour, engine.sizes.maxMappings);
+    const desired =
+      envoy === undefined
+        ? desire(egress, facts, workers.count, behaviour, engine.sizes.maxMappings)
+        : desireForEnvoy(egress, facts, envoy.draining);
     const changes = planChange(inForce, egress);
     try {
       frontend.allowFrom(facts.internalNets);
@@ -130,6 +143,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
       mappings.setPool(desired.mappingPool);
       dns.configure(desired.dns);
       await netd.plan(desired.plan);
+      if (desired.feed !== undefined) await envoy?.configure(desired.feed);
       if (egress !== undefined) log.level = egress.debugLog ? "debug" : options.logLevel;
       for (const change of changes) log.info(`applied: ${formatChange(change)}`);
       for (const warning of desired.warnings) if (!applied?.warnings.includes(warning)) log.warn(warning);
@@ -211,7 +225,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
       clearInterval(readiness);
       clearTimeout(retry);
       frontend.close();
-      await Promise.all([admin.close(), workers.stop(), mappings.close()]);
+      await Promise.all([admin.close(), workers.stop(), mappings.close(), envoy?.close()]);
       dns.close();
       await store.close();
     },

@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { observeAll } from "../config/observe.ts";
+import { writeStaticFiles } from "../envoy/files.ts";
 import type { Logger } from "../log.ts";
 import { readCertificates } from "../mappings/certificates.ts";
 import { setUpNetwork } from "./network.ts";
@@ -27,7 +28,8 @@ export interface RunOptions {
  * EG46_HOST_NETWORK.
  */
 export async function runNetd(options: RunOptions, log: Logger): Promise<number> {
-  checkPrerequisites();
+  const { envoy } = options.gateway;
+  checkPrerequisites(envoy === undefined);
   // Each gateway process gets them read anew; here it is only seen whether that works.
   await observeAll(options.gateway.files);
   readCertificates(options.gateway);
@@ -36,7 +38,8 @@ export async function runNetd(options: RunOptions, log: Logger): Promise<number>
   checkProgram(fileURLToPath(new URL("../../..", import.meta.url)), main, gatewayUid(identity));
   const lmdb = /^lmdb:(.+)$/.exec(options.gateway.store)?.[1];
   const storeFolder = lmdb && resolve(lmdb);
-  const network = await setUpNetwork(options.topology, options.gateway.workers, log);
+  if (envoy !== undefined) writeStaticFiles(envoy);
+  const network = await setUpNetwork(options.topology, options.gateway.workers, log, envoy);
   try {
     if (storeFolder !== undefined) prepareStoreFolder(storeFolder, identity.id);
   } catch (error) {

@@ -2,6 +2,8 @@ import { formatCidr, parseCidr } from "../addresses.ts";
 import { close } from "../dataplane/syscalls.ts";
 import { closeTun, type Tun } from "../dataplane/tun.ts";
 import type { Logger } from "../log.ts";
+import { writeDynamicFiles } from "../envoy/files.ts";
+import type { EnvoyOptions } from "../envoy/options.ts";
 import { applySteps, undoSteps } from "./apply.ts";
 import { readAutomapPorts } from "./automap-ports.ts";
 import { output } from "./command.ts";
@@ -53,12 +55,17 @@ export interface Network {
 }
 
 /** Guards, then sets up the TUNs and the way into them. Throws EG46_USAGE, EG46_PREREQUISITE or EG46_HOST_NETWORK. */
-export async function setUpNetwork(request: TopologyRequest, workers: number, log: Logger): Promise<Network> {
+export async function setUpNetwork(
+  request: TopologyRequest,
+  workers: number,
+  log: Logger,
+  envoy?: EnvoyOptions,
+): Promise<Network> {
   const ipv6 = hostHasIpv6();
   let view = await readHostView();
   const interfaces = chooseInterfaces(view, request);
   // First of all, because a gateway that already runs here holds them; they don't carry anything yet.
-  const tuns = await openTuns(workers);
+  const tuns = await openTuns(envoy === undefined ? workers : 0);
   const automapPorts = readAutomapPorts();
   const sockets = new Map<DnsSocket, number>();
   const made: Step[] = [];
@@ -75,7 +82,7 @@ export async function setUpNetwork(request: TopologyRequest, workers: number, lo
     connected: interfaceFacts(view, interfaces.internal).flatMap(({ name, addresses }) =>
       addresses.map((address) => ({ device: name, net: formatCidr(parseCidr(address)) })),
     ),
-    ipv6,
+    ...{ ipv6, envoy },
   });
   const facts = (): NetworkFacts => {
     const { internalNets } = host();
@@ -113,6 +120,7 @@ export async function setUpNetwork(request: TopologyRequest, workers: number, lo
       closeSockets(sockets, opened);
       throw error;
     }
+    if (envoy !== undefined) writeDynamicFiles(envoy, next.envoy?.sources ?? [], facts().internalNets);
     const names = new Set(wanted.map(socketKey));
     closeSockets(
       sockets,

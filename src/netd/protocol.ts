@@ -1,6 +1,7 @@
 import type { Snapshot } from "../config/observe.ts";
 import type { NatBehaviour } from "../engine/behaviour.ts";
 import type { EngineOptions } from "../engine/options.ts";
+import type { EnvoyOptions } from "../envoy/options.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Certificates } from "../mappings/certificates.ts";
 
@@ -65,6 +66,15 @@ export interface NetworkPlan {
   readonly automap: readonly AutomapRoute[];
   /** Take over TCP port 53 of the internal side. (UDP port 53 arrives through the TUN.) */
   readonly dnsIntercept: boolean;
+  /** With Envoy as the data plane; `snatPool` is then what the host has itself. */
+  readonly envoy?: EnvoyPlan | undefined;
+}
+
+export interface EnvoyPlan {
+  /** Source addresses that Envoy has a cluster for. */
+  readonly sources: readonly string[];
+  /** DNS of Pods goes to Envoy's listener. */
+  readonly dns: boolean;
 }
 
 export interface SharedPorts {
@@ -145,4 +155,6 @@ export interface GatewayOptions {
   readonly behaviour: NatBehaviour;
   readonly admin: string;
   readonly logLevel: string;
+  /** Envoy is the data plane. */
+  readonly envoy?: EnvoyOptions | undefined;
 }
