@@ -21,8 +21,8 @@ export function envoyRuleset(host: Host, envoy: EnvoyOptions, plan: NetworkPlan)
     `add table inet ${tableName}`,
     `flush table inet ${tableName}`,
     // A chain keeps its hook through a flush; those that are no longer wanted must go.
-    ...["redirect", "tproxy"].map((name) => `add chain inet ${tableName} ${name}`),
-    ...["redirect", "tproxy"].map((name) => `delete chain inet ${tableName} ${name}`),
+    ...["divert", "transparent"].map((name) => `add chain inet ${tableName} ${name}`),
+    ...["divert", "transparent"].map((name) => `delete chain inet ${tableName} ${name}`),
     `table inet ${tableName} {`,
     "  counter guard {}",
     ...chains.flat(),
@@ -82,14 +82,14 @@ function redirects(host: Host, envoy: EnvoyOptions, plan: NetworkPlan): string[]
   ];
   if (redirect === "redirect")
     return [
-      chain("redirect", "nat hook prerouting priority dstnat", [
+      chain("divert", "nat hook prerouting priority dstnat", [
         ...dns,
         ...nat(`meta l4proto tcp redirect to :${proxyPort}`),
       ]),
     ];
   return [
-    chain("redirect", "nat hook prerouting priority dstnat", dns),
-    chain("tproxy", "filter hook prerouting priority mangle", [
+    chain("divert", "nat hook prerouting priority dstnat", dns),
+    chain("transparent", "filter hook prerouting priority mangle", [
       ...(plan.envoy?.dns ? pods(host, (match) => `${match} th dport 53 accept`) : []),
       ...nat("TPROXY").flatMap((rule) =>
         rule.endsWith(" TPROXY")
