@@ -54,19 +54,25 @@ function read(path: usize, size: u32): bool {
   return parseEndpoint(resultAt(), resultSize());
 }
 
-/** Of the effective context. Takes back what was lent. */
-export function decide(): Outcome {
+/** Whose connection it is and what it dialled. False: Envoy can't tell. Takes back what was lent. */
+export function readEnds(): bool {
   takeBack();
   podPort = targetPort = 0;
   podLo = podHi = targetLo = targetHi = 0;
-  if (!read(SOURCE, sourceSize)) return refuse(DropReason.IP_VERSION_UNKNOWN);
+  if (!read(SOURCE, sourceSize)) return false;
   podLo = endpointLo;
   podHi = endpointHi;
   podPort = endpointPort;
-  if (!read(DESTINATION, destinationSize)) return refuse(DropReason.IP_VERSION_UNKNOWN);
+  if (!read(DESTINATION, destinationSize)) return false;
   targetLo = endpointLo;
   targetHi = endpointHi;
   targetPort = endpointPort;
+  return true;
+}
+
+/** Of the effective context. Takes back what was lent. */
+export function decide(): Outcome {
+  if (!readEnds()) return refuse(DropReason.IP_VERSION_UNKNOWN);
   if (!settingsKnown) return Outcome.WAIT;
   if (!active) return refuse(DropReason.EGRESS_NOT_CONFIGURED);
   if (!isInternal(podLo, podHi)) return refuse(DropReason.SOURCE_NOT_INTERNAL);

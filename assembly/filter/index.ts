@@ -21,6 +21,7 @@ import { lend, numberPointer, resultAt, resultPointer, resultSize, resultSizePoi
 import { logText } from "./log";
 import { readConfiguration } from "./configuration";
 import { defineMetrics, handOverMetrics } from "./metrics";
+import { noteFailure } from "./failure";
 import { admit, sumUpRefusals, turnAway } from "./outcome";
 import { feedAnswered, followFeed } from "./publish";
 import { Role, Root, addRoot, anyFilterRoot, removeRoot, rootOf } from "./roots";
@@ -133,6 +134,12 @@ export function proxy_on_http_call_response(
   if (root == null) return;
   if (root.role == Role.FEED) feedAnswered(root, token, bodySize, nowMs());
   else mappingAnswered(root, token);
+}
+
+/** Envoy tells only of connections whose upstream failed (src/envoy/listeners.ts). */
+export function proxy_on_log(context: u32): void {
+  const root = rootOf(context);
+  if (root != null) noteFailure(root);
 }
 
 export function proxy_on_done(context: u32): u32 {

@@ -53,6 +53,8 @@ export function reasonName(reason: DropReason): string {
       return "MAPPING_QUEUE_FULL";
     case DropReason.SNAT_ADDRESS_MISSING:
       return "SNAT_ADDRESS_MISSING";
+    case DropReason.SNAT_PORTS_EXHAUSTED:
+      return "SNAT_PORTS_EXHAUSTED";
     default:
       return "";
   }

@@ -19,13 +19,16 @@ export function admit(): void {
 
 /** Refuses the connection of the effective context, which decide() looked at last. */
 export function turnAway(root: Root, reason: DropReason): u32 {
-  countRefusal(reason);
-  if (root.logRefusals != 0) {
-    if (lines++ < MOST_LINES) logRefusal(reason);
-    else leftOut++;
-  }
+  noteRefusal(root, reason);
   closeStream(DOWNSTREAM);
   return STOP;
+}
+
+export function noteRefusal(root: Root, reason: DropReason): void {
+  countRefusal(reason);
+  if (root.logRefusals == 0) return;
+  if (lines++ < MOST_LINES) logRefusal(reason);
+  else leftOut++;
 }
 
 function logRefusal(reason: DropReason): void {

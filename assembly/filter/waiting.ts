@@ -1,7 +1,7 @@
 /** Connections that wait for what the gateway must say, and the questions under way: one for all who wait for an address. */
 import { mappedHi } from "../core/address";
 import { DropReason } from "../core/verdict";
-import { Outcome, decide, refusal, tell, wantedBE } from "./connection";
+import { Outcome, decide, readEnds, refusal, tell, wantedBE } from "./connection";
 import { Buffer, CONTINUE, DOWNSTREAM, OK, STOP, continueStream, getBufferBytes, setEffectiveContext } from "./hostcalls";
 import { get, responseStatus } from "./http";
 import { resultAt, resultPointer, resultSize, resultSizePointer, takeBack } from "./lent";
@@ -125,8 +125,8 @@ function end(root: Root, index: u32, reason: DropReason): void {
   const context = waiting(index).context;
   removeWaiting(index);
   if (setEffectiveContext(context) != OK) return;
-  // For the log: its addresses.
-  decide();
+  // For the log.
+  readEnds();
   turnAway(root, reason);
 }
 

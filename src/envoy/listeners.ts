@@ -38,11 +38,21 @@ export function egressListener(family: 4 | 6, options: EnvoyOptions): object {
             stat_prefix: "egress46",
             cluster: nowhere,
             idle_timeout: idleTimeout,
-            ...(accessLog !== undefined && { access_log: [accessLogOf(accessLog)] }),
+            access_log: [failureLog(dir), ...(accessLog === undefined ? [] : [accessLogOf(accessLog)])],
           }),
         ],
       },
     ],
+  };
+}
+
+/** The filter hears of connections that found no way out, and of no others: it counts what it is to blame for. */
+function failureLog(dir: string): object {
+  return {
+    ...filter("envoy.access_loggers.wasm", "envoy.extensions.access_loggers.wasm.v3.WasmAccessLog", {
+      config: filterConfiguration(dir, "egress46"),
+    }),
+    filter: { response_flag_filter: { flags: ["UF"] } },
   };
 }
 

@@ -66,6 +66,8 @@ test("refusals are closed without a byte, counted and logged, and not remembered
     const held = await Promise.all(Array.from({ length: 4 }, () => hold(pod, 10, host)));
     const { received, error } = await one(host);
     assert.ok(received === 0 && error !== undefined);
+    // The admin interface's own connections need ports, too.
+    await lab.topology.gateway.sysctl({ "ipv4/ip_local_port_range": '"32768 60999"' });
     await eventually("it is counted", async () => (await drops(lab.envoy, "SNAT_PORTS_EXHAUSTED")) === 1);
     assert.match(lab.envoy.log(), /refused .* SNAT_PORTS_EXHAUSTED/);
     for (const each of held) assert.equal((await each.finish()).intact, true);
