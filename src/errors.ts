@@ -38,7 +38,8 @@ export const errorCatalog = {
   EG46_FEED_LISTEN: {
     title: "The feed for Envoy, or DNS for its listener, cannot be served",
     traffic: "The gateway does not start; what it had set up is undone.",
-    remedy: "Stop what holds the address (`ss -lntup` shows it), or choose another one with --envoy-feed or --envoy-dns.",
+    remedy:
+      "Stop what holds the address (`ss -lntup` shows it), or choose another one with --envoy-feed or --envoy-dns.",
   },
   EG46_ENVOY_DIR: {
     title: "The folder for Envoy's files cannot be written",

@@ -9,7 +9,9 @@ export function clusterName(address: string): string {
 /** Eight groups without `::` (RFC 4291 §2.2, form 1). */
 function groups(address: string): string {
   const bytes = ipv6ToBytes(address);
-  return Array.from({ length: 8 }, (_, i) => ((bytes[2 * i]! << 8) | bytes[2 * i + 1]!).toString(16)).join(":");
+  return Array.from({ length: 8 }, (_, i) => ((bytes[2 * i]! << 8) | bytes[2 * i + 1]!).toString(16)).join(
+    ":",
+  );
 }
 
 /** Ports of outgoing connections; the listeners' own lie below. Holds where net.ipv4.ip_local_port_range covers it. */

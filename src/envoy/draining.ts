@@ -14,7 +14,8 @@ export function createDraining(now: () => number = () => performance.now()): Dra
     with(addresses) {
       const next = new Set(addresses);
       for (const address of present) if (!next.has(address)) goneAt.set(address, now());
-      for (const [address, at] of goneAt) if (next.has(address) || now() - at > drainMs) goneAt.delete(address);
+      for (const [address, at] of goneAt)
+        if (next.has(address) || now() - at > drainMs) goneAt.delete(address);
       present = next;
       return [...next, ...goneAt.keys()];
     },

@@ -155,6 +155,7 @@ export function createFeed({ ready, lookup, log }: FeedParts): Feed {
       if (!server.listening) return;
       server.close();
       server.closeAllConnections();
+      for (const each of waiting) each();
       await once(server, "close").catch(() => undefined);
     },
   };

@@ -8,7 +8,6 @@ import type { DnsProxy } from "../dns/proxy.ts";
 import { serveTcp, serveUdp } from "../dns/server.ts";
 import type { MappingSink } from "../engine/mapping-sink.ts";
 import { Eg46Error } from "../errors.ts";
-import type { Logger } from "../log.ts";
 import { createDraining, type Draining } from "./draining.ts";
 import { createFeed, type FeedParts } from "./feed.ts";
 import type { FeedSettings } from "./feed-format.ts";
@@ -19,21 +18,19 @@ export interface EnvoyPlane {
   readonly draining: Draining;
   /** Filters have the settings soon after; clusters must be in Envoy's files by now. */
   configure(settings: FeedSettings): Promise<void>;
+  /** Questions come from Envoy, on this host: nft has seen to whose they are. Rejects with EG46_FEED_LISTEN. */
+  serveDns(proxy: DnsProxy): Promise<void>;
   close(): Promise<void>;
-}
-
-export interface EnvoyPlaneParts extends FeedParts {
-  dns(): DnsProxy;
 }
 
 /** Envoy sees a replaced file at once, and has its clusters within a fraction of this. */
 const clusterPatienceMs = 150;
 
 /** Rejects with EG46_FEED_LISTEN. */
-export async function startEnvoyPlane(options: EnvoyOptions, parts: EnvoyPlaneParts): Promise<EnvoyPlane> {
+export async function startEnvoyPlane(options: EnvoyOptions, parts: FeedParts): Promise<EnvoyPlane> {
   const feed = createFeed(parts);
   await feed.listen(loopbackAddress("--envoy-feed", options.feed));
-  const dns = await serveDns(options, parts);
+  let dns: { close(): void } | undefined;
   let known = new Set<string>();
   return {
     sink: feed,
@@ -44,45 +41,38 @@ export async function startEnvoyPlane(options: EnvoyOptions, parts: EnvoyPlanePa
       known = new Set(settings.snat);
       feed.configure(settings);
     },
+    async serveDns(proxy) {
+      dns = await serveDns(options, proxy);
+    },
     async close() {
-      dns.close();
+      dns?.close();
       await feed.close();
     },
   };
 }
 
-/** Questions come from Envoy, on this host: whose they are its listener knows, and nft has seen to that. */
-async function serveDns(options: EnvoyOptions, { dns, log }: EnvoyPlaneParts): Promise<{ close(): void }> {
+async function serveDns(options: EnvoyOptions, proxy: DnsProxy): Promise<{ close(): void }> {
   const address = loopbackAddress("--envoy-dns", options.dns);
-  const proxy: DnsProxy = {
-    configure: (config) => dns().configure(config),
-    handle: (query, transport) => dns().handle(query, transport),
-    refuse: (reason) => dns().refuse(reason),
-    stats: () => dns().stats(),
-    healthy: () => dns().healthy(),
-    close: () => {},
-  };
   const udp = createSocket(isIpv4(address.host) ? "udp4" : "udp6");
   const tcp = createServer();
   serveUdp(udp, proxy, () => true);
   serveTcp(tcp, proxy, () => true);
+  const close = () => {
+    udp.close();
+    tcp.close();
+  };
   try {
     await Promise.all([
       once(udp.bind(address.port, address.host), "listening"),
       once(tcp.listen(address), "listening"),
     ]);
   } catch (cause) {
-    udp.close();
-    tcp.close();
-    const reason = (cause as Error).message;
-    throw new Eg46Error("EG46_FEED_LISTEN", `cannot serve DNS for Envoy at ${options.dns}: ${reason}`, { cause });
+    close();
+    throw new Eg46Error(
+      "EG46_FEED_LISTEN",
+      `cannot serve DNS for Envoy at ${options.dns}: ${(cause as Error).message}`,
+      { cause },
+    );
   }
-  for (const each of [udp, tcp])
-    each.on("error", (error: Error) => log.error({ err: error }, "DNS listener for Envoy failed"));
-  return {
-    close() {
-      udp.close();
-      tcp.close();
-    },
-  };
+  return { close };
 }

@@ -17,7 +17,9 @@ export function desireForEnvoy(
   const automap = egress !== undefined && snat?.kind === "automap" ? automapSources(egress, facts) : [];
   const sources = [...new Set([...pool, ...automap])];
   // Of the host's own addresses nothing is to be made local.
-  const own = new Set(facts.external.flatMap(({ addresses }) => addresses).map((text) => text.split("/")[0]!));
+  const own = new Set(
+    facts.external.flatMap(({ addresses }) => addresses).map((text) => text.split("/")[0]!),
+  );
   const kept = draining.with(sources);
   const natSubnets = dns ? [dns.subnet] : [];
   return {

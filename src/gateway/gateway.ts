@@ -7,8 +7,8 @@ import { formatChange, planChange } from "../config/plan.ts";
 import { formatProblem } from "../config/problem.ts";
 import { type EgressConfig, type Resolution, resolveEgress } from "../config/resolve.ts";
 import { startWorkers } from "../dataplane/workers.ts";
-import { startEnvoyPlane } from "../envoy/plane.ts";
 import { createDnsProxy } from "../dns/proxy.ts";
+import { startEnvoyPlane } from "../envoy/plane.ts";
 import { Eg46Error, explain, hasCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { createMappings } from "../mappings/mappings.ts";
@@ -78,12 +78,12 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
     (await startEnvoyPlane(options.envoy, {
       ready: () => inForce !== undefined && everConnected(),
       lookup: (nat4) => mappings.lookup(nat4),
-      dns: () => dns,
       log,
     }));
   const mappings = createMappings({ store, sink: envoy?.sink ?? workers, log });
   const dns = createDnsProxy({ mapHost: (host6) => mappings.mapHost(host6), log });
   const frontend = createDnsFrontend(dns, log);
+  await envoy?.serveDns(dns);
 
   /** A packet waits for the mapping of an address: the store knows, or it is dropped. */
   async function ask(nat4: number): Promise<void> {

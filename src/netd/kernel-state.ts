@@ -1,6 +1,14 @@
 import { ipJson } from "./command.ts";
 import type { IpRouteRow } from "./host-view.ts";
-import { type Item, localTable, neighItem, ourProtocol, type RuleFields, routeItem, ruleItem } from "./items.ts";
+import {
+  type Item,
+  localTable,
+  neighItem,
+  ourProtocol,
+  type RuleFields,
+  routeItem,
+  ruleItem,
+} from "./items.ts";
 
 /** A row of `ip -j rule`. */
 export interface IpRuleRow {

@@ -1,9 +1,9 @@
 import { formatCidr, parseCidr } from "../addresses.ts";
 import { close } from "../dataplane/syscalls.ts";
 import { closeTun, type Tun } from "../dataplane/tun.ts";
-import type { Logger } from "../log.ts";
 import { writeDynamicFiles } from "../envoy/files.ts";
 import type { EnvoyOptions } from "../envoy/options.ts";
+import type { Logger } from "../log.ts";
 import { applySteps, undoSteps } from "./apply.ts";
 import { readAutomapPorts } from "./automap-ports.ts";
 import { output } from "./command.ts";

@@ -3,7 +3,15 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { type Envoy, envoyLab, envoyNeeds, startEnvoy } from "../support/envoy.ts";
-import { farHost, farInternet, hold, peerPort, resolveA, startFarHosts, talk } from "../support/envoy-scene.ts";
+import {
+  farHost,
+  farInternet,
+  hold,
+  peerPort,
+  resolveA,
+  startFarHosts,
+  talk,
+} from "../support/envoy-scene.ts";
 import { eventually, poolResource } from "../support/gateway-lab.ts";
 import { labAddresses } from "../support/topology.ts";
 
@@ -26,10 +34,7 @@ test("refusals are closed without a byte, counted and logged, and not remembered
     const { received, error, ms } = await one(unmapped);
     assert.equal(received, 0);
     assert.ok(error !== undefined && ms < 5000, `${error} after ${ms} ms`);
-    await eventually(
-      "one refusal is counted",
-      async () => (await drops(lab.envoy, "MAPPING_UNKNOWN")) === 1,
-    );
+    await eventually("one refusal is counted", async () => (await drops(lab.envoy, "MAPPING_UNKNOWN")) === 1);
     assert.match(lab.envoy.log(), /refused 10\.244\.1\.10:\d+ to 10\.244\.50\.77:7000: MAPPING_UNKNOWN/);
   });
 
@@ -88,7 +93,10 @@ test("the gateway dies and comes back; Envoy is started anew", envoyNeeds, async
     const results = await talk(pod, 1000, 20, [known]);
     assert.ok(results.every(({ intact, source }) => intact === true && source === snatPool.ipv6[0]));
     const [refused] = await talk(pod, 10, 1, [`10.244.50.99:${peerPort}`]);
-    assert.ok(refused?.received === 0 && refused.error !== undefined && refused.ms < 5000, `${refused?.ms} ms`);
+    assert.ok(
+      refused?.received === 0 && refused.error !== undefined && refused.ms < 5000,
+      `${refused?.ms} ms`,
+    );
     await eventually("it is counted", async () => (await drops(lab.envoy, "MAPPING_TIMEOUT")) === 1);
     assert.match(lab.envoy.log(), /no feed from the gateway: .*; known mappings go on/);
   });
@@ -97,7 +105,9 @@ test("the gateway dies and comes back; Envoy is started anew", envoyNeeds, async
     await lab.restart();
     const [result] = await talk(pod, 10, 1, [`${await resolveA(pod, "n2.example")}:${peerPort}`]);
     assert.equal(result?.intact, true);
-    await eventually("the feed is there", async () => lab.envoy.log().includes("the feed of the gateway is there"));
+    await eventually("the feed is there", async () =>
+      lab.envoy.log().includes("the feed of the gateway is there"),
+    );
   });
 
   await t.test("the connection that was open all the time is whole", async () => {

@@ -2,7 +2,14 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type PeerResult, peerProgram } from "./tcp-peer.ts";
-import { type InternetSpec, labAddresses, labServers, labZone, type Netns, type Topology } from "./topology.ts";
+import {
+  type InternetSpec,
+  labAddresses,
+  labServers,
+  labZone,
+  type Netns,
+  type Topology,
+} from "./topology.ts";
 
 export const peerPort = 7000;
 const farNet = "2001:db8:47::";

@@ -48,7 +48,14 @@ export async function startEnvoy(
 ): Promise<Envoy> {
   const program = await envoyProgram();
   const argv = [program, "-c", `${dir}/envoy.yaml`, "--base-id", `${process.pid * 10 + instances++}`];
-  const [command = "", ...rest] = netns.inside([...argv, "--log-level", "info", "--concurrency", "2", ...args]);
+  const [command = "", ...rest] = netns.inside([
+    ...argv,
+    "--log-level",
+    "info",
+    "--concurrency",
+    "2",
+    ...args,
+  ]);
   const child = spawn(command, rest, { env: environment, stdio: ["ignore", "pipe", "pipe"] });
   let log = "";
   for (const stream of [child.stdout, child.stderr])

@@ -23,7 +23,9 @@ export interface PeerResult {
   readonly ms: number;
 }
 
-const block = Buffer.from(Uint8Array.from({ length: 65536 }, (_, index) => (index * 31 + (index >> 8)) & 255));
+const block = Buffer.from(
+  Uint8Array.from({ length: 65536 }, (_, index) => (index * 31 + (index >> 8)) & 255),
+);
 
 async function send(socket: Socket, bytes: number): Promise<string> {
   const hash = createHash("sha256");
