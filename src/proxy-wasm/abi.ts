@@ -47,7 +47,10 @@ export function decodePairs(bytes: Uint8Array): [name: string, value: string][] 
 export function encodePairs(pairs: readonly (readonly [string, string])[]): Uint8Array {
   const encoder = new TextEncoder();
   const parts = pairs.map(([name, value]) => [encoder.encode(name), encoder.encode(value)] as const);
-  const size = parts.reduce((sum, [name, value]) => sum + name.length + value.length + 2, 4 + parts.length * 8);
+  const size = parts.reduce(
+    (sum, [name, value]) => sum + name.length + value.length + 2,
+    4 + parts.length * 8,
+  );
   const bytes = new Uint8Array(size);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, parts.length, true);

@@ -7,11 +7,7 @@ import type { VmState } from "./vm.ts";
 
 type Call = (...args: never[]) => number;
 
-export function createImports(
-  options: HostOptions,
-  state: VmState,
-  memory: VmMemory,
-): WebAssembly.Imports {
+export function createImports(options: HostOptions, state: VmState, memory: VmMemory): WebAssembly.Imports {
   const { shared = createShared(), log = () => {}, now = () => BigInt(Date.now()) * 1_000_000n } = options;
   const metricNames: string[] = [];
   const give = (bytes: Uint8Array | undefined, result: number, size: number) =>
@@ -156,7 +152,8 @@ export function createImports(
 
   const missing: Record<string, Record<string, Call>> = { env };
   for (const { module, name, kind } of WebAssembly.Module.imports(options.module)) {
-    if (kind !== "function") throw new TypeError(`the filter imports ${module}.${name}, which is no function`);
+    if (kind !== "function")
+      throw new TypeError(`the filter imports ${module}.${name}, which is no function`);
     missing[module] ??= {};
     // A filter of another kind, or WASI: it may import what it never calls.
     missing[module][name] ??= () => status.unimplemented;

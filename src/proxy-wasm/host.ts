@@ -33,7 +33,11 @@ export interface HostOptions {
   readonly http?: (call: HttpCall) => Promise<HttpResponse | undefined>;
   readonly log?: (level: LogLevel, text: string) => void;
   /** Undefined: there is no such function. */
-  readonly foreign?: (name: string, argument: Uint8Array, connection: Connection | undefined) => Uint8Array | undefined;
+  readonly foreign?: (
+    name: string,
+    argument: Uint8Array,
+    connection: Connection | undefined,
+  ) => Uint8Array | undefined;
   /** Nanoseconds since 1970. */
   readonly now?: () => bigint;
 }

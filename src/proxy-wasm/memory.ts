@@ -9,7 +9,10 @@ export interface VmMemory {
   pages(): number;
 }
 
-export function createMemory(exports: () => WebAssembly.Exports, allocate: (size: number) => number): VmMemory {
+export function createMemory(
+  exports: () => WebAssembly.Exports,
+  allocate: (size: number) => number,
+): VmMemory {
   const buffer = () => (exports().memory as WebAssembly.Memory).buffer;
   const view = () => new DataView(buffer());
   return {

@@ -1,7 +1,7 @@
 /** One Wasm instance with its contexts, and how the host calls it. */
 import { action } from "./abi.ts";
-import { createImports } from "./host-calls.ts";
 import type { Connection, HostOptions, HttpCall, HttpResponse, Plugin, Vm } from "./host.ts";
+import { createImports } from "./host-calls.ts";
 import { createMemory } from "./memory.ts";
 
 /** A root context, or a connection's. */

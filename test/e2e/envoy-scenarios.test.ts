@@ -19,7 +19,12 @@ test("what becomes of a connection, in Envoy", envoyNeeds, async (t) => {
   await mappings("add", ...deletedMapping);
   await mappings("rm", deletedMapping[0]);
   await eventually("all are known", async () => {
-    const results = await talk(pod, 1, 3, Object.keys(scenarioMappings).map((nat4) => endpoint(nat4)));
+    const results = await talk(
+      pod,
+      1,
+      3,
+      Object.keys(scenarioMappings).map((nat4) => endpoint(nat4)),
+    );
     return results.every(({ intact }) => intact === true);
   });
 

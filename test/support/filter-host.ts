@@ -124,7 +124,6 @@ export async function filterHost(
     worker,
     dead(dead) {
       isDead = dead;
-      if (dead) feed.configure({ active: true, dualStack: false, internalNets: [], natSubnets: [], snat: [] });
     },
     async until(what, condition) {
       for (const deadline = performance.now() + 5000; !condition(); ) {

@@ -35,7 +35,11 @@ const nat46 = { server: "egress-ipv4-nat46", snat: snatPool.ipv6[0] };
 export const scenarios: readonly Scenario[] = [
   { name: "NAT address", to: "10.244.50.10", expect: { ...nat46, host: farHost(1) } },
   { name: "another one", to: "10.244.50.11", expect: { ...nat46, host: farHost(2) } },
-  { name: "mapping by hand outside the subnet", to: "10.144.175.220", expect: { ...nat46, host: farHost(3) } },
+  {
+    name: "mapping by hand outside the subnet",
+    to: "10.144.175.220",
+    expect: { ...nat46, host: farHost(3) },
+  },
   { name: "NAT address without a mapping", to: "10.244.50.99", expect: { reason: "MAPPING_UNKNOWN" } },
   { name: "deleted mapping", to: deletedMapping[0], expect: { reason: "MAPPING_UNKNOWN" } },
   { name: "IPv4 host", to: web.v4only, expect: { server: "egress-ipv4", snat: snatPool.ipv4[0] } },
