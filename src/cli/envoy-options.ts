@@ -4,6 +4,7 @@ import { parseListenAddress } from "../admin/listen-address.ts";
 import {
   type EnvoyOptions,
   envoyDefaults,
+  feedAddress,
   loopbackAddress,
   type RedirectMode,
   redirectModes,
@@ -18,6 +19,9 @@ export interface EnvoyFlags {
   readonly envoyDns: string;
   readonly envoyRedirect: RedirectMode;
   readonly envoyAccessLog?: string;
+  readonly envoyFeedCert?: string;
+  readonly envoyFeedKey?: string;
+  readonly envoyFeedCa?: string;
 }
 
 export function addEnvoyOptions(command: Command): Command {
@@ -37,6 +41,9 @@ export function addEnvoyFileOptions(command: Command): Command {
   return command
     .option("--envoy-admin <host:port>", "Envoy's admin address", envoyDefaults.admin)
     .option("--envoy-feed <host:port>", "where the gateway serves mappings to Envoy", envoyDefaults.feed)
+    .option("--envoy-feed-cert <file>", "certificate that this host shows at the feed (mutual TLS)")
+    .option("--envoy-feed-key <file>", "its private key")
+    .option("--envoy-feed-ca <file>", "authority of the other side's certificate")
     .option("--envoy-dns <host:port>", "where the gateway serves DNS to Envoy", envoyDefaults.dns)
     .addOption(
       new Option("--envoy-redirect <how>", "how connections reach Envoy; tproxy needs CAP_NET_ADMIN for it")
@@ -66,11 +73,17 @@ export function envoyOf(flags: EnvoyFlags): EnvoyOptions | undefined {
   return envoyOptions(flags, flags.envoyDir);
 }
 
+function tlsOf({ envoyFeedCert: cert, envoyFeedKey: key, envoyFeedCa: ca }: Omit<EnvoyFlags, "dataPlane">) {
+  if (cert === undefined && key === undefined && ca === undefined) return {};
+  if (cert === undefined || key === undefined || ca === undefined)
+    throw new Eg46Error("EG46_USAGE", "--envoy-feed-cert, --envoy-feed-key and --envoy-feed-ca go together");
+  return { tls: { cert: resolve(cert), key: resolve(key), ca: resolve(ca) } };
+}
+
 export function envoyOptions(flags: Omit<EnvoyFlags, "dataPlane">, dir: string): EnvoyOptions {
   parseListenAddress(flags.envoyAdmin);
-  loopbackAddress("--envoy-feed", flags.envoyFeed);
   loopbackAddress("--envoy-dns", flags.envoyDns);
-  return {
+  const options: EnvoyOptions = {
     dir: resolve(dir),
     admin: flags.envoyAdmin,
     feed: flags.envoyFeed,
@@ -79,5 +92,8 @@ export function envoyOptions(flags: Omit<EnvoyFlags, "dataPlane">, dir: string):
     proxyPort: envoyDefaults.proxyPort,
     dnsPort: envoyDefaults.dnsPort,
     ...(flags.envoyAccessLog !== undefined && { accessLog: resolve(flags.envoyAccessLog) }),
+    ...tlsOf(flags),
   };
+  feedAddress(options);
+  return options;
 }

@@ -1,6 +1,6 @@
 /** Envoy's bootstrap: what stays the same for as long as it runs. */
 import { parseListenAddress } from "../admin/listen-address.ts";
-import type { EnvoyOptions } from "./options.ts";
+import type { EnvoyOptions, FeedTlsFiles } from "./options.ts";
 import { feedCluster, filterConfiguration } from "./plugin.ts";
 
 export function bootstrap(options: EnvoyOptions): object {
@@ -13,7 +13,13 @@ export function bootstrap(options: EnvoyOptions): object {
       cds_config: { resource_api_version: "V3", path_config_source: { path: `${dir}/clusters.yaml` } },
     },
     static_resources: {
-      clusters: [staticCluster(feedCluster, options.feed), staticCluster("egress46_dns", options.dns)],
+      clusters: [
+        {
+          ...staticCluster(feedCluster, options.feed),
+          ...(options.tls && { transport_socket: tlsSocket(options.tls) }),
+        },
+        staticCluster("egress46_dns", options.dns),
+      ],
     },
     bootstrap_extensions: [
       {
@@ -38,6 +44,20 @@ export function bootstrap(options: EnvoyOptions): object {
 function socketAddress(text: string): object {
   const { host, port } = parseListenAddress(text);
   return { socket_address: { address: host, port_value: port } };
+}
+
+/** Both ends show who they are. */
+function tlsSocket({ cert, key, ca }: FeedTlsFiles): object {
+  return {
+    name: "envoy.transport_sockets.tls",
+    typed_config: {
+      "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+      common_tls_context: {
+        tls_certificates: [{ certificate_chain: { filename: cert }, private_key: { filename: key } }],
+        validation_context: { trusted_ca: { filename: ca } },
+      },
+    },
+  };
 }
 
 function staticCluster(name: string, address: string): object {

@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { ipv6ToBytes, numberToIpv4 } from "../addresses.ts";
 import { formatListenAddress, type ListenAddress } from "../admin/listen-address.ts";
@@ -16,6 +17,7 @@ import {
   type FeedRecord,
   type FeedSettings,
 } from "./feed-format.ts";
+import type { FeedTls } from "./feed-tls.ts";
 
 export interface Feed extends MappingSink {
   configure(settings: FeedSettings): void;
@@ -37,7 +39,8 @@ const holdMs = 5000;
 /** Who is further behind gets everything anew. */
 const journalLength = 65_536;
 
-export function createFeed({ ready, lookup, log }: FeedParts): Feed {
+/** `tls`: only who shows a certificate of its authority is served. */
+export function createFeed({ ready, lookup, log }: FeedParts, tls?: FeedTls): Feed {
   const key = randomBytes(16);
   // Positions of an earlier process mean nothing; 0 is nobody's.
   const epoch = randomBytes(8).readBigUInt64LE() | 1n;
@@ -124,7 +127,10 @@ export function createFeed({ ready, lookup, log }: FeedParts): Feed {
     else response.writeHead(404).end();
   }
 
-  const server = createServer(serve);
+  const server =
+    tls === undefined
+      ? createServer(serve)
+      : createTlsServer({ ...tls, requestCert: true, rejectUnauthorized: true }, serve);
   // Envoy keeps its connections for as long as it likes: none is closed under a request.
   server.keepAliveTimeout = 0;
 

@@ -11,7 +11,8 @@ import { Eg46Error } from "../errors.ts";
 import { createDraining, type Draining } from "./draining.ts";
 import { createFeed, type FeedParts } from "./feed.ts";
 import type { FeedSettings } from "./feed-format.ts";
-import { type EnvoyOptions, loopbackAddress } from "./options.ts";
+import type { FeedTls } from "./feed-tls.ts";
+import { type EnvoyOptions, feedAddress, loopbackAddress } from "./options.ts";
 
 export interface EnvoyPlane {
   readonly sink: MappingSink;
@@ -24,12 +25,16 @@ export interface EnvoyPlane {
 }
 
 /** Envoy sees a replaced file at once, and has its clusters within a fraction of this. */
-const clusterPatienceMs = 150;
+const clusterPatienceMs = 100;
 
 /** Rejects with EG46_FEED_LISTEN. */
-export async function startEnvoyPlane(options: EnvoyOptions, parts: FeedParts): Promise<EnvoyPlane> {
-  const feed = createFeed(parts);
-  await feed.listen(loopbackAddress("--envoy-feed", options.feed));
+export async function startEnvoyPlane(
+  options: EnvoyOptions,
+  tls: FeedTls | undefined,
+  parts: FeedParts,
+): Promise<EnvoyPlane> {
+  const feed = createFeed(parts, tls);
+  await feed.listen(feedAddress(options));
   let dns: { close(): void } | undefined;
   let known = new Set<string>();
   return {

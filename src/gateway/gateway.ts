@@ -75,8 +75,8 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   );
   const envoy =
     options.envoy &&
-    (await startEnvoyPlane(options.envoy, {
-      ready: () => inForce !== undefined && everConnected(),
+    (await startEnvoyPlane(options.envoy, contents.feedTls, {
+      ready: () => applied !== undefined && (inForce?.dns === undefined || everConnected()),
       lookup: (nat4) => mappings.lookup(nat4),
       log,
     }));

@@ -31,6 +31,11 @@ export function envoyRuleset(host: Host, envoy: EnvoyOptions, plan: NetworkPlan)
   ].join("\n");
 }
 
+/** Whether a ruleset, as nft lists it, is one of these with a plan. */
+export function divertsToEnvoy(nft: string): boolean {
+  return nft.includes("chain divert {");
+}
+
 /** Fail closed: what a Pod sends leaves through Envoy or not at all. Outlives the gateway. */
 function guard(host: Host): string[] {
   const drop = "counter name guard drop";

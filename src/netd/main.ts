@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { observeAll } from "../config/observe.ts";
+import { readFeedTls } from "../envoy/feed-tls.ts";
 import { writeStaticFiles } from "../envoy/files.ts";
 import type { Logger } from "../log.ts";
 import { readCertificates } from "../mappings/certificates.ts";
@@ -33,6 +34,7 @@ export async function runNetd(options: RunOptions, log: Logger): Promise<number>
   // Each gateway process gets them read anew; here it is only seen whether that works.
   await observeAll(options.gateway.files);
   readCertificates(options.gateway);
+  readFeedTls(envoy?.tls);
   const identity = gatewayIdentity();
   const main = options.gatewayMain ?? fileURLToPath(new URL("../gateway/main.js", import.meta.url));
   checkProgram(fileURLToPath(new URL("../../..", import.meta.url)), main, gatewayUid(identity));

@@ -8,6 +8,7 @@ import { applySteps, undoSteps } from "./apply.ts";
 import { readAutomapPorts } from "./automap-ports.ts";
 import { output } from "./command.ts";
 import { openDnsSocket, wantedDnsSockets } from "./dns-sockets.ts";
+import { divertsToEnvoy } from "./envoy-rules.ts";
 import type { Host } from "./host.ts";
 import { type HostView, hostHasIpv6, readHostView } from "./host-view.ts";
 import { readItems } from "./kernel-state.ts";
@@ -143,7 +144,9 @@ export async function setUpNetwork(
 
   try {
     const links = [...loopbackUp(view), ...tuns.flatMap(({ name }) => tunUp(name, ipv6))];
-    await converge(desiredState(host(), plan), true, links);
+    const first = desiredState(host(), plan);
+    // A predecessor's: Envoy goes on with what it knows until the first plan is there.
+    await converge(envoy !== undefined && divertsToEnvoy(nft) ? { ...first, nft } : first, true, links);
   } catch (error) {
     release();
     throw error;

@@ -1,6 +1,7 @@
 import type { Snapshot } from "../config/observe.ts";
 import type { NatBehaviour } from "../engine/behaviour.ts";
 import type { EngineOptions } from "../engine/options.ts";
+import type { FeedTls } from "../envoy/feed-tls.ts";
 import type { EnvoyOptions } from "../envoy/options.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Certificates } from "../mappings/certificates.ts";
@@ -97,6 +98,7 @@ export interface FileContents {
   /** Of `files`. */
   readonly config: Snapshot;
   readonly certificates: Certificates;
+  readonly feedTls?: FeedTls | undefined;
 }
 
 export type ToGateway =

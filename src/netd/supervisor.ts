@@ -1,4 +1,5 @@
 import { fileSource } from "../config/observe.ts";
+import { type FeedTls, readFeedTls } from "../envoy/feed-tls.ts";
 import { Eg46Error, explain } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { type Certificates, readCertificates } from "../mappings/certificates.ts";
@@ -52,7 +53,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
 
     function launch(): void {
       try {
-        child = start(readCertificates(options.gateway));
+        child = start(readCertificates(options.gateway), readFeedTls(options.gateway.envoy?.tls));
       } catch (error) {
         // For one a certificate that is just being replaced.
         log.error(explain(error));
@@ -65,7 +66,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
       backoffMs = Math.min(backoffMs * 2, longestBackoffMs);
     }
 
-    function start(certificates: Certificates): Child {
+    function start(certificates: Certificates, feedTls: FeedTls | undefined): Child {
       const gateway = startGateway(
         { main, identity, tuns: network.tuns, storeFolder },
         {
@@ -86,7 +87,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
         type: "start",
         facts: { ...network.facts(), ...gateway.descriptors },
         options: { ...options.gateway, storeFolder: gateway.storeFolder },
-        contents: { config, certificates },
+        contents: { config, certificates, feedTls },
       });
       return started;
     }

@@ -48,31 +48,25 @@ test("addresses", async (t) => {
   assert.equal(connect("10.1.2.3:1", "10.64.0.1:80").state(), "open", "it works still");
 });
 
-test("bodies of the feed and answers", () => {
-  fc.assert(
-    fc.property(
+test("bodies of the feed and answers", async () => {
+  await fc.assert(
+    fc.asyncProperty(
       fc.uint8Array({ maxLength: 300 }),
       fc.boolean(),
       fc.constantFrom("200", "404", "503", "", "2000", "x"),
-      (bytes, magic, status) => {
+      async (bytes, magic, status) => {
         const body = Uint8Array.from(bytes);
         if (magic && body.length >= 8)
           new DataView(body.buffer).setBigUint64(0, 0x0000_0001_3634_4745n, true);
-        const answers: (() => void)[] = [];
-        const vm = createHost({
-          module,
-          http: () =>
-            ({
-              then: (done: (value: unknown) => void) =>
-                answers.push(() => done({ headers: [[":status", status]], body })),
-            }) as never,
-        });
+        // A trap in the callback is an unhandled rejection: the test fails.
+        const http = () => Promise.resolve({ headers: [[":status", status]] as const, body });
+        const vm = createHost({ module, http });
         for (const root of ["egress46-feed", "egress46"]) {
           const plugin = vm.plugin(root, '{"feedCluster":"f"}');
-          for (let n = 0; n < 3; n++) {
+          for (let n = 0; n < 2; n++) {
             plugin?.tick();
             plugin?.connect({ "source.address": "10.1.2.3:1", "destination.address": "10.64.0.9:80" });
-            for (const answer of answers.splice(0)) answer();
+            await new Promise((resolve) => setImmediate(resolve));
           }
         }
       },
