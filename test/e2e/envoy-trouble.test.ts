@@ -1,6 +1,8 @@
 /** Envoy as the data plane when something is refused, changed, killed or started anew. */
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { type Envoy, envoyLab, envoyNeeds, startEnvoy } from "../support/envoy.ts";
 import {
@@ -13,6 +15,7 @@ import {
   talk,
 } from "../support/envoy-scene.ts";
 import { eventually, poolResource } from "../support/gateway-lab.ts";
+import { makeCertificates } from "../support/redis.ts";
 import { labAddresses } from "../support/topology.ts";
 
 const { snatPool } = labAddresses;
@@ -124,8 +127,16 @@ test("the gateway dies and comes back; Envoy is started anew", envoyNeeds, async
   });
 });
 
-test("the CRs change under connections", envoyNeeds, async (t) => {
-  const lab = await envoyLab(t, { resources: { "all.yaml": poolResource }, internet: farInternet });
+test("the CRs change under connections; the feed is by mutual TLS", envoyNeeds, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "egress46-feed-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const { ca, server } = await makeCertificates(folder);
+  const tls = { cert: server.cert, key: server.key, ca };
+  const lab = await envoyLab(t, {
+    resources: { "all.yaml": poolResource },
+    internet: farInternet,
+    args: Object.entries(tls).flatMap(([name, file]) => [`--envoy-feed-${name}`, file]),
+  });
   const [pod] = lab.topology.pods;
   await startFarHosts(lab.topology);
   const known = `${await resolveA(pod, "n1.example")}:${peerPort}`;
