@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { exitOnSignals } from "../src/lab/cleanup.ts";
 import { translate } from "./core/compare.ts";
 import { ports } from "./core/ports.ts";
+import { envoy } from "./envoy/envoy.ts";
 import { describeMachine } from "./machine.ts";
 import type { Part } from "./part.ts";
 import { connections } from "./path/connections.ts";
@@ -16,7 +17,7 @@ import { udp64 } from "./path/udp64.ts";
 import { formatText } from "./report.ts";
 import { emptyResults, type Mode } from "./results.ts";
 
-const parts: Readonly<Record<string, Part>> = { tcp, tcp4, udp64, cpu, connections, ping, translate, ports };
+const parts: Readonly<Record<string, Part>> = { tcp, tcp4, udp64, cpu, connections, ping, translate, ports, envoy };
 
 function usage(problem: string): never {
   console.error(`bench: ${problem}; parts: ${Object.keys(parts).join(", ")}`);
