@@ -1,7 +1,8 @@
 /**
  * What Envoy calls: a network filter (root id `egress46`), and in the same module the singleton that follows the gateway's
  * feed (root id `egress46-feed`). Each worker thread of Envoy has a VM of its own; shared data is all that they share.
- * No host call may happen before `_initialize` has returned.
+ * No host call may happen before `_initialize` has returned. Each callback that is exported costs every connection a
+ * call into the VM: only the one that decides is, so contexts that are gone are found out when they are needed.
  */
 import { Outcome, decide, refusal } from "./connection";
 import {
@@ -24,10 +25,10 @@ import { defineMetrics, handOverMetrics } from "./metrics";
 import { noteFailure } from "./failure";
 import { admit, sumUpRefusals, turnAway } from "./outcome";
 import { feedAnswered, followFeed } from "./publish";
-import { Role, Root, addRoot, anyFilterRoot, removeRoot, rootOf } from "./roots";
+import { Role, addRoot, newestFilterRoot, rootOf } from "./roots";
 import { makeRoom, sync } from "./table";
 import { ascii, beginText, put } from "./text";
-import { forget, lookAtWaiting, mappingAnswered, wait } from "./waiting";
+import { lookAtWaiting, mappingAnswered, wait } from "./waiting";
 
 /** A new mapping is usable within this time without a question, and counters are as old as this at most. */
 const TICK_MS: u32 = 10;
@@ -36,10 +37,6 @@ const ROOT_ID = memory.data(16, 8);
 const rootIdSize = ascii("plugin_root_id", ROOT_ID);
 const FEED_ID = memory.data(16, 8);
 const feedIdSize = ascii("egress46-feed", FEED_ID);
-
-/** Of the connection that was created last: its filter is told of its root only then. */
-let lastContext: u32 = 0;
-let lastRoot: u32 = 0;
 
 export function proxy_abi_version_0_2_1(): void {}
 
@@ -52,17 +49,6 @@ export function proxy_on_vm_start(root: u32, size: u32): u32 {
   return 1;
 }
 
-export function proxy_on_context_create(context: u32, parent: u32): void {
-  if (parent != 0) {
-    lastContext = context;
-    lastRoot = parent;
-    return;
-  }
-  takeBack();
-  const root = addRoot(context);
-  if (root != null && isFeed()) root.role = Role.FEED;
-}
-
 function isFeed(): bool {
   if (getProperty(ROOT_ID, rootIdSize, resultPointer, resultSizePointer) != OK) return false;
   if (resultSize() != feedIdSize) return false;
@@ -71,7 +57,8 @@ function isFeed(): bool {
 
 export function proxy_on_configure(context: u32, size: u32): u32 {
   takeBack();
-  const root = rootOf(context);
+  const root = addRoot(context, isFeed() ? Role.FEED : Role.FILTER);
+  takeBack();
   if (root == null) return 0;
   if (getBufferBytes(Buffer.PLUGIN_CONFIGURATION, 0, size, resultPointer, resultSizePointer) != OK || size == 0) {
     beginText();
@@ -106,7 +93,7 @@ export function proxy_on_tick(context: u32): void {
 }
 
 export function proxy_on_new_connection(context: u32): u32 {
-  const root = context == lastContext ? rootOf(lastRoot) : anyFilterRoot();
+  const root = newestFilterRoot();
   if (root == null) {
     closeStream(DOWNSTREAM);
     return STOP;
@@ -140,14 +127,4 @@ export function proxy_on_http_call_response(
 export function proxy_on_log(context: u32): void {
   const root = rootOf(context);
   if (root != null) noteFailure(root);
-}
-
-export function proxy_on_done(context: u32): u32 {
-  return 1;
-}
-
-export function proxy_on_delete(context: u32): void {
-  const root = rootOf(context);
-  if (root != null) removeRoot(root);
-  else forget(context);
 }

@@ -1,3 +1,5 @@
+import { OK, setEffectiveContext } from "./hostcalls";
+
 /** Root contexts: one a plugin configuration and role. A VM has few of them, and nothing of one is another's. */
 export enum Role {
   FILTER,
@@ -35,26 +37,32 @@ export function rootOf(id: u32): Root | null {
   return null;
 }
 
-/** A connection's filter is told of its root only at its creation; all of them have one configuration but in odd set-ups. */
-export function anyFilterRoot(): Root | null {
-  for (let i: u32 = 0; i < count; i++) if (rootAt(i).role == Role.FILTER && rootAt(i).id != 0) return rootAt(i);
-  return null;
+/** Connections aren't told of their root, which would be a call more: they go by the configuration that came last. */
+export function newestFilterRoot(): Root | null {
+  return newest == 0 ? null : rootOf(newest);
 }
 
-/** Null: too many. */
-export function addRoot(id: u32): Root | null {
+let newest: u32 = 0;
+
+/** A root context that is configured, anew or again. Null: too many. */
+export function addRoot(id: u32, role: Role): Root | null {
+  if (role == Role.FILTER) newest = id;
+  const known = rootOf(id);
+  if (known != null) return known;
   let free: u32 = count;
-  for (let i: u32 = 0; i < count; i++) if (rootAt(i).id == 0) free = i;
+  for (let i: u32 = 0; i < count; i++) if (!isAlive(rootAt(i).id)) free = i;
+  setEffectiveContext(id);
   if (free == MAX_ROOTS) return null;
   if (free == count) count++;
   const root = rootAt(free);
   root.id = id;
-  root.role = Role.FILTER;
+  root.role = role;
   root.cluster = CLUSTERS + <usize>free * CLUSTER_SIZE;
   root.clusterSize = 0;
   return root;
 }
 
-export function removeRoot(root: Root): void {
-  root.id = 0;
+/** Envoy doesn't say that a context is gone: the end of each connection would be a call, too. */
+function isAlive(id: u32): bool {
+  return setEffectiveContext(id) == OK;
 }

@@ -2,11 +2,11 @@
 import { mappedHi } from "../core/address";
 import { DropReason } from "../core/verdict";
 import { Outcome, decide, readEnds, refusal, tell, wantedBE } from "./connection";
-import { Buffer, CONTINUE, DOWNSTREAM, OK, STOP, continueStream, getBufferBytes, setEffectiveContext } from "./hostcalls";
+import { Buffer, DOWNSTREAM, OK, STOP, continueStream, getBufferBytes, setEffectiveContext } from "./hostcalls";
 import { get, responseStatus } from "./http";
 import { resultAt, resultPointer, resultSize, resultSizePointer, takeBack } from "./lent";
 import { admit, turnAway } from "./outcome";
-import { Root, anyFilterRoot } from "./roots";
+import { Root, newestFilterRoot } from "./roots";
 import { beginText, put, putAddress } from "./text";
 
 @unmanaged
@@ -76,15 +76,6 @@ function askOnce(root: Root, nat4BE: u32): void {
   askCount++;
 }
 
-/** Envoy has let go of the connection. */
-export function forget(context: u32): void {
-  for (let i: u32 = 0; i < waitingCount; i++)
-    if (waiting(i).context == context) {
-      removeWaiting(i);
-      return;
-    }
-}
-
 function removeWaiting(index: u32): void {
   waitingCount--;
   if (index != waitingCount) memory.copy(changetype<usize>(waiting(index)), changetype<usize>(waiting(waitingCount)), WAITING_SIZE);
@@ -120,7 +111,7 @@ export function mappingAnswered(root: Root, token: u32): void {
   tell(0, 0, 0);
 }
 
-/** The one that waits is refused, once and for all. */
+/** The one that waits is refused, once and for all; unless it has gone away meanwhile. */
 function end(root: Root, index: u32, reason: DropReason): void {
   const context = waiting(index).context;
   removeWaiting(index);
@@ -158,7 +149,7 @@ function goOn(root: Root, index: u32): bool {
 /** On each tick; `news`: mappings or settings have changed. */
 export function lookAtWaiting(nowMs: u64, news: bool): void {
   if (waitingCount == 0) return;
-  const root = anyFilterRoot();
+  const root = newestFilterRoot();
   if (root == null) return;
   const retry = nowMs >= retryAtMs;
   if (retry) retryAtMs = nowMs + RETRY_MS;
