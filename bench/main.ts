@@ -17,7 +17,17 @@ import { udp64 } from "./path/udp64.ts";
 import { formatText } from "./report.ts";
 import { emptyResults, type Mode } from "./results.ts";
 
-const parts: Readonly<Record<string, Part>> = { tcp, tcp4, udp64, cpu, connections, ping, translate, ports, envoy };
+const parts: Readonly<Record<string, Part>> = {
+  tcp,
+  tcp4,
+  udp64,
+  cpu,
+  connections,
+  ping,
+  translate,
+  ports,
+  envoy,
+};
 
 function usage(problem: string): never {
   console.error(`bench: ${problem}; parts: ${Object.keys(parts).join(", ")}`);

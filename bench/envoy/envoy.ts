@@ -3,9 +3,9 @@ import { readdirSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { labAddresses } from "../../src/lab/addresses.ts";
 import { lacking } from "../../src/lab/prerequisites.ts";
+import type { Context, Part } from "../part.ts";
 import { startAgent } from "../path/agent.ts";
 import type { Connected } from "../path/agents/protocol.ts";
-import type { Context, Part } from "../part.ts";
 import { addSample, median } from "../results.ts";
 import { envoyWorld, nat4, ports, type World } from "./world.ts";
 
@@ -107,10 +107,19 @@ async function news({ results, say }: Context, { topology, mapping }: World): Pr
     const nat = "10.244.50.99";
     await mapping("add", nat, labAddresses.web.v6only);
     const started = performance.now();
-    const client = await startAgent(topology.pods[0], "connect", [nat, "7009", "--rate", "50", "--seconds", "1"]);
+    const client = await startAgent(topology.pods[0], "connect", [
+      nat,
+      "7009",
+      "--rate",
+      "50",
+      "--seconds",
+      "1",
+    ]);
     const { failures } = await client.ask<Connected>(10);
     await client.end();
-    say(`  a mapping right after it was stored: ${failures} connections failed in ${(performance.now() - started).toFixed(0)} ms`);
+    say(
+      `  a mapping right after it was stored: ${failures} connections failed in ${(performance.now() - started).toFixed(0)} ms`,
+    );
     if (failures > 0) results.errors.push(`envoy: ${failures} connections to a new mapping failed`);
   } finally {
     await server.end();

@@ -21,7 +21,9 @@ export interface World {
   readonly store: string;
   readonly dir: string;
   /** Starts an Envoy pinned to one core; resolves once it is live, with how long that took. */
-  startEnvoy(config?: string): Promise<{ readonly pid: number; readonly liveMs: number; stop(): Promise<void> }>;
+  startEnvoy(
+    config?: string,
+  ): Promise<{ readonly pid: number; readonly liveMs: number; stop(): Promise<void> }>;
   mapping(...args: string[]): Promise<string>;
 }
 

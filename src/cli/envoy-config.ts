@@ -65,7 +65,7 @@ export function registerEnvoyConfig(program: Command): void {
         writeFileOf(
           options,
           `routes${family}`,
-          lines.map(({ kind, text }) => `${kind} add ${text}\n`).join(""),
+          lines.map(({ kind, text }) => `${kind} ${kind === "rule" ? "add" : "replace"} ${text}\n`).join(""),
         );
       }
       for (const warning of warnings) process.stderr.write(`${warning}\n`);
