@@ -6,8 +6,10 @@ import { setTimeout as pause } from "node:timers/promises";
 import { isIpv4 } from "../addresses.ts";
 import type { DnsProxy } from "../dns/proxy.ts";
 import { serveTcp, serveUdp } from "../dns/server.ts";
+import type { EngineCounters } from "../engine/counters.ts";
 import type { MappingSink } from "../engine/mapping-sink.ts";
 import { Eg46Error } from "../errors.ts";
+import { followCounters } from "./counters.ts";
 import { createDraining, type Draining } from "./draining.ts";
 import { createFeed, type FeedParts } from "./feed.ts";
 import type { FeedSettings } from "./feed-format.ts";
@@ -17,6 +19,7 @@ import { type EnvoyOptions, feedAddress, loopbackAddress } from "./options.ts";
 export interface EnvoyPlane {
   readonly sink: MappingSink;
   readonly draining: Draining;
+  counters(): EngineCounters;
   /** Filters have the settings soon after; clusters must be in Envoy's files by now. */
   configure(settings: FeedSettings): Promise<void>;
   /** Questions come from Envoy, on this host: nft has seen to whose they are. Rejects with EG46_FEED_LISTEN. */
@@ -35,11 +38,13 @@ export async function startEnvoyPlane(
 ): Promise<EnvoyPlane> {
   const feed = createFeed(parts, tls);
   await feed.listen(feedAddress(options));
+  const counters = followCounters(options.admin);
   let dns: { close(): void } | undefined;
   let known = new Set<string>();
   return {
     sink: feed,
     draining: createDraining(),
+    counters: counters.read,
     async configure(settings) {
       const added = settings.snat.filter((address) => !known.has(address));
       if (known.size > 0 && added.length > 0) await pause(clusterPatienceMs);
@@ -51,6 +56,7 @@ export async function startEnvoyPlane(
     },
     async close() {
       dns?.close();
+      counters.close();
       await feed.close();
     },
   };

@@ -197,7 +197,8 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   }
 
   const view = createView({
-    ...{ workers, mappings, store, dns, health, status },
+    ...{ mappings, store, dns, health, status },
+    workers: envoy === undefined ? workers : { ...workers, counters: envoy.counters },
     storeReference: reference,
     egress: () => inForce,
     behaviour: options.behaviour,

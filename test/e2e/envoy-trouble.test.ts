@@ -82,6 +82,15 @@ test("refusals are closed without a byte, counted and logged, and not remembered
   });
 });
 
+/** COUNT connections that are reset after a random time below 200 ms. */
+const impatient = `
+const [, host, port, count] = process.argv;
+for (let n = 0; n < Number(count); n++) {
+  const socket = require("node:net").connect(Number(port), host);
+  socket.on("error", () => {});
+  setTimeout(() => socket.resetAndDestroy(), Math.random() * 200);
+}`;
+
 test("the gateway dies and comes back; Envoy is started anew", envoyNeeds, async (t) => {
   const lab = await envoyLab(t, { resources: { "all.yaml": poolResource }, internet: farInternet });
   const [pod] = lab.topology.pods;
@@ -101,6 +110,10 @@ test("the gateway dies and comes back; Envoy is started anew", envoyNeeds, async
       `${refused?.ms} ms`,
     );
     await eventually("it is counted", async () => (await drops(lab.envoy, "MAPPING_TIMEOUT")) === 1);
+    // Clients that give up while they wait.
+    await pod.run([process.execPath, "-e", impatient, "10.244.50.98", `${peerPort}`, "300"]);
+    const [again] = await talk(pod, 10, 1, [known]);
+    assert.equal(again?.intact, true);
     assert.match(lab.envoy.log(), /no feed from the gateway: .*; known mappings go on/);
   });
 

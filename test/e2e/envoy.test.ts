@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { envoyLab, envoyNeeds } from "../support/envoy.ts";
 import { farInternet, farNames, peerPort, resolveA, startFarHosts, talk } from "../support/envoy-scene.ts";
-import { poolResource } from "../support/gateway-lab.ts";
+import { eventually, poolResource } from "../support/gateway-lab.ts";
 import { labAddresses } from "../support/topology.ts";
 
 const { snatPool, web } = labAddresses;
@@ -63,5 +63,9 @@ for (const redirect of ["redirect", "tproxy"])
         'egress46_connections_total{virtual_server="egress-ipv4"}': 1,
         'egress46_connections_total{virtual_server="egress-ipv6"}': 1,
       });
+      await eventually(
+        "tmctl shows them",
+        async () => (await lab.connections())["egress-ipv4-nat46"] === 502,
+      );
     });
   });
