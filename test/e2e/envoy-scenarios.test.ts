@@ -4,7 +4,8 @@ import { test } from "node:test";
 import { envoyLab, envoyNeeds } from "../support/envoy.ts";
 import { farInternet, startFarHosts, talk } from "../support/envoy-scene.ts";
 import { deletedMapping, endpoint, scenarioMappings, scenarios } from "../support/filter-scenarios.ts";
-import { eventually, poolResource } from "../support/gateway-lab.ts";
+import { automapResource, eventually, poolResource } from "../support/gateway-lab.ts";
+import { labAddresses } from "../support/topology.ts";
 
 test("what becomes of a connection, in Envoy", envoyNeeds, async (t) => {
   const lab = await envoyLab(t, {
@@ -43,4 +44,18 @@ test("what becomes of a connection, in Envoy", envoyNeeds, async (t) => {
           return (await lab.envoy.counters())[counter] === before + 1;
         });
       });
+});
+
+test("automap: the gateway's own addresses, of both families", envoyNeeds, async (t) => {
+  const lab = await envoyLab(t, { resources: { "all.yaml": automapResource }, podIpv6: true });
+  const [pod] = lab.topology.pods;
+  const { web, gateway } = labAddresses;
+  await pod.run(["curl", "-sS", "--max-time", "10", `http://${web.v4only}/`]);
+  await pod.run(["curl", "-sS", "--max-time", "10", `http://[${web.v6only}]/`]);
+  const sources = lab.internet.visits.map(({ source }) => source);
+  assert.deepEqual(sources, [gateway.external4, gateway.external6]);
+  await eventually("tmctl shows them", async () => {
+    const { "egress-ipv4": four, "egress-ipv6": six } = await lab.connections();
+    return four === 1 && six === 1;
+  });
 });

@@ -130,6 +130,16 @@ test("the gateway dies and comes back; Envoy is started anew", envoyNeeds, async
     assert.equal((await open.finish()).intact, true);
   });
 
+  await t.test("hot restart: a connection goes on in the old one, new ones work at once", async () => {
+    const old = await hold(pod, 1 << 20, known);
+    const hot = ["--restart-epoch", "1", "--drain-time-s", "1", "--parent-shutdown-time-s", "3"];
+    const next = await startEnvoy(t, lab.topology.gateway, lab.dir, hot, lab.envoy.baseId);
+    const results = await talk(pod, 10, 50, [known]);
+    assert.ok(results.every(({ intact, source }) => intact === true && source === snatPool.ipv6[0]));
+    assert.equal((await old.finish()).intact, true);
+    await next.kill();
+  });
+
   await t.test("another Envoy: its first connection works, and none leaves as it is", async () => {
     await lab.envoy.kill();
     const between = await talk(pod, 10, 3, [known]);

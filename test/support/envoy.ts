@@ -28,6 +28,8 @@ export async function envoyProgram(): Promise<string> {
 
 export interface Envoy {
   readonly pid: number;
+  /** Of its hot restarts. */
+  readonly baseId: number;
   log(): string;
   /** Text of a path of the admin interface. */
   admin(path: string): Promise<string>;
@@ -45,9 +47,10 @@ export async function startEnvoy(
   netns: Netns,
   dir: string,
   args: readonly string[] = [],
+  baseId = process.pid * 10 + instances++,
 ): Promise<Envoy> {
   const program = await envoyProgram();
-  const argv = [program, "-c", `${dir}/envoy.yaml`, "--base-id", `${process.pid * 10 + instances++}`];
+  const argv = [program, "-c", `${dir}/envoy.yaml`, "--base-id", `${baseId}`];
   const [command = "", ...rest] = netns.inside([
     ...argv,
     "--log-level",
@@ -75,6 +78,7 @@ export async function startEnvoy(
   }
   return {
     pid: child.pid ?? 0,
+    baseId,
     log: () => log,
     admin,
     async counters() {
