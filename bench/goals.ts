@@ -1,11 +1,11 @@
 import { median, type Results } from "./results.ts";
 
-/** A ratio to reach: median of `of` by median of `against`, in one series. */
+/** A ratio to reach: median of `of` by median of `against`, in one series. Without `against`, the figure itself. */
 export interface Goal {
   readonly title: string;
   readonly series: string;
   readonly of: string;
-  readonly against: string;
+  readonly against?: string;
   readonly atLeast?: number;
   readonly atMost?: number;
   /** The series counts time, the goal speed: the ratio is turned round. */
@@ -144,6 +144,25 @@ export const goals: readonly Goal[] = [
     against: "kernel6",
     atMost: 2,
   },
+  {
+    title: "cached DNS answers against unbound, one thread",
+    series: "dns.cached",
+    of: "egress46",
+    against: "unbound",
+    atLeast: 1.5,
+  },
+  {
+    title: "DNS46 of new names, Redis on loopback, k/s",
+    series: "dns.cold",
+    of: "egress46",
+    atLeast: 5,
+  },
+  {
+    title: "DNS46 of new names, LMDB, k/s",
+    series: "dns.cold",
+    of: "egress46, LMDB",
+    atLeast: 15,
+  },
 ];
 
 export interface Outcome {
@@ -159,7 +178,7 @@ export interface Outcome {
 export function judge(goal: Goal, results: Results): Outcome | undefined {
   const samples = results.series.find(({ id }) => id === goal.series)?.samples;
   const of = samples?.[goal.of];
-  const against = samples?.[goal.against];
+  const against = goal.against === undefined ? of?.map(() => 1) : samples?.[goal.against];
   if (of === undefined || against === undefined) return undefined;
   // A difference of two measurements may come out below zero: there is no ratio then.
   const divide = (a: number, b: number) => (a <= 0 || b <= 0 ? Number.NaN : goal.inverse ? b / a : a / b);

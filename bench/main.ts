@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { exitOnSignals } from "../src/lab/cleanup.ts";
 import { translate } from "./core/compare.ts";
 import { ports } from "./core/ports.ts";
+import { dns } from "./dns/dns.ts";
 import { envoy } from "./envoy/envoy.ts";
 import { describeMachine } from "./machine.ts";
 import type { Part } from "./part.ts";
@@ -27,6 +28,7 @@ const parts: Readonly<Record<string, Part>> = {
   translate,
   ports,
   envoy,
+  dns,
 };
 
 function usage(problem: string): never {

@@ -29,6 +29,8 @@ const STRUCTS = [
   "Behaviour",
   "PortBlocks",
   "BlockNet",
+  "UdpContext",
+  "DnsCacheCounters",
 ];
 
 const camel = (name) => name[0].toLowerCase() + name.slice(1);

@@ -24,10 +24,12 @@ export class Limits {
   coalesceUdp: u32;
   /** Sessions that a Pod may have (RFC 6888 REQ-4); 0 = any number. */
   podSessions: u32;
+  /** DNS questions a second (this worker's share of dnsRateLimit); 0 = any number. */
+  dnsRate: u32;
 }
 
-const RECORD = memory.data(52, 8);
-if (offsetof<Limits>() != 52) ERROR("Limits must be 52 bytes");
+const RECORD = memory.data(56, 8);
+if (offsetof<Limits>() != 56) ERROR("Limits must be 56 bytes");
 
 export const limits: Limits = changetype<Limits>(RECORD);
 

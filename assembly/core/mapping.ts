@@ -5,6 +5,7 @@
 import { powerOfTwo, reserve } from "./arena";
 import { counters } from "./counters";
 import { mix } from "./hash";
+import { noteMappingChange } from "./mapping-changes";
 
 @unmanaged
 @final
@@ -70,7 +71,7 @@ export function installMapping(nat4BE: u32, hostLo: u64, hostHi: u64): bool {
     if (counters.mappings == capacity) return false;
     counters.mappings++;
     entry.nat4BE = nat4BE;
-  }
+  } else if (entry.hostLo != hostLo || entry.hostHi != hostHi) noteMappingChange(nat4BE);
   entry.hostLo = hostLo;
   entry.hostHi = hostHi;
   return true;
@@ -81,6 +82,7 @@ export function removeMapping(nat4BE: u32): bool {
   let hole = find(nat4BE);
   if (place(hole).nat4BE == 0) return false;
   counters.mappings--;
+  noteMappingChange(nat4BE);
   let next = hole;
   while (true) {
     next = (next + 1) & mask;

@@ -10,6 +10,8 @@ export enum Verdict {
   DNS = 2,
   /** Nothing to write: ask the mapping store for `nat4`; a packet waits for the answer. */
   ASK_MAPPING = 3,
+  /** As DNS, but the cache has answered it: the host's answer is to be stored, not sent. */
+  DNS_REFRESH = 4,
 }
 
 export enum DropReason {
@@ -103,6 +105,8 @@ export enum DropReason {
   HOP_LIMIT_EXPIRED,
   /** Larger than the next link; the sender gets Fragmentation Needed or Packet Too Big. */
   PACKET_TOO_BIG,
+  /** DNS question beyond `dnsRateLimit`. */
+  DNS_RATE_LIMITED,
   /** More output than the ring holds in one batch. */
   OUTPUT_FULL,
   /** The device would not take the packet. Counted by the host. */

@@ -6,6 +6,8 @@ import { reserve } from "../core/arena";
 import { behaviour, defaultBehaviour } from "../core/behaviour";
 import { initBindings } from "../core/bib";
 import { VirtualServer, byteCounters, counters, dropCounters, packetCounters } from "../core/counters";
+import { flushAnswers, initAnswers } from "../core/dns-cache";
+import { dnsCounters, dnsRcodeCounters, dnsTypeCounters } from "../core/dns-counters";
 import { MAX_EAMS, eamOrder6, eamTable, stateless } from "../core/eam";
 import { initDestinations } from "../core/destination";
 import { setHashKey } from "../core/hash";
@@ -38,6 +40,7 @@ import {
 import { DropReason } from "../core/verdict";
 import { argumentBlock, layout } from "./layout";
 import { seal } from "./coalesce";
+import { dnsClock, storeReply } from "./dns-reply";
 import { expireFragments } from "./held-fragments";
 import { receive, resume } from "./pipeline";
 import { MAX_PREFIXES, internalPrefixes, natPrefixes, policies, policyTable } from "./policy";
@@ -58,7 +61,7 @@ import { expireWaiting, giveUp } from "./waiting";
 const TICKS_PER_SWEEP: u32 = 10;
 
 /** Sizes the tables. 0 = the memory of the module is too small for them; otherwise the address of Layout. Call once. */
-export function init(maxSessions: u32, maxMappings: u32, key0: u64, key1: u64): usize {
+export function init(maxSessions: u32, maxMappings: u32, dnsCacheBytes: u32, key0: u64, key1: u64): usize {
   setHashKey(key0, key1);
   defaultLimits();
   defaultBehaviour();
@@ -70,6 +73,7 @@ export function init(maxSessions: u32, maxMappings: u32, key0: u64, key1: u64): 
     initBindings(maxSessions) &&
     initDestinations(max(maxSessions >> 2, 64)) &&
     initPods(max(maxSessions >> 3, 64)) &&
+    initAnswers(dnsCacheBytes) &&
     reserve(0) != 0;
   if (!ok) return 0;
   layout.receiveRing = <u32>receiveRing;
@@ -110,6 +114,9 @@ export function init(maxSessions: u32, maxMappings: u32, key0: u64, key1: u64): 
   layout.poolAddresses = <u32>poolAddressTable();
   layout.poolUse = <u32>poolUseTable;
   layout.maxPoolAddresses = MAX_POOL_ADDRESSES;
+  layout.dnsCounters = <u32>changetype<usize>(dnsCounters);
+  layout.dnsTypeCounters = <u32>dnsTypeCounters;
+  layout.dnsRcodeCounters = <u32>dnsRcodeCounters;
   return changetype<usize>(layout);
 }
 
@@ -138,6 +145,7 @@ export function tick(nowMs: u32): void {
   expireWaiting(nowMs);
   expireResting(nowMs);
   expireFragments(nowMs);
+  dnsClock(nowMs);
 }
 
 /** Argument block: the 16 bytes of the host. `nat4BE` in wire order. 0 = table full. Waiting packets go on. */
@@ -189,4 +197,14 @@ export function poolIndex(): void {
 /** Reply buffer: UdpContext, then `length` bytes. 0 = no room in the transmit ring now. */
 export function replySend(length: u32): bool {
   return sendReply(length);
+}
+
+/** Reply buffer as for replySend(): the cache keeps it for `seconds`. `synthesized`: its A records are DNS46 addresses. */
+export function replyStore(length: u32, seconds: u32, synthesized: bool, nowMs: u32): void {
+  storeReply(length, seconds, synthesized, nowMs);
+}
+
+/** The cache of DNS answers is empty from here on. */
+export function dnsFlush(): void {
+  flushAnswers();
 }

@@ -41,11 +41,15 @@ export class Layout {
   poolAddresses: u32;
   poolUse: u32;
   maxPoolAddresses: u32;
+  dnsCounters: u32;
+  /** u64 each: hits by type, by RCODE. */
+  dnsTypeCounters: u32;
+  dnsRcodeCounters: u32;
 }
 
-const RECORD = memory.data(152, 8);
+const RECORD = memory.data(164, 8);
 const ARGUMENTS = memory.data(64, 8);
-if (offsetof<Layout>() != 152) ERROR("Layout must be 152 bytes");
+if (offsetof<Layout>() != 164) ERROR("Layout must be 164 bytes");
 
 export const layout: Layout = changetype<Layout>(RECORD);
 export const argumentBlock: usize = ARGUMENTS;

@@ -20,6 +20,7 @@ import { stateless } from "../core/eam";
 import { fits, isSegmented, readOffload, segmentSize } from "../core/offload";
 import { FRAGMENT_FIRST, FRAGMENT_LATER, FRAGMENT_NONE, mayBeAnswered, packet, parse } from "../core/packet";
 import { PROTOCOL_ICMP4, PROTOCOL_TCP, PROTOCOL_UDP } from "../core/protocol";
+import { admitQuestion } from "../core/question-rate";
 import { mtuOfTarget } from "../core/path-mtu";
 import { rewrite } from "../core/rewrite";
 import {
@@ -48,6 +49,7 @@ import { VNET_HEADER } from "../core/wire/vnet";
 import { NO_MARKS, begin, mayMerge, merge, packetMarks } from "./coalesce";
 import { isFastPathOpen, takeFastPath } from "./fast-path";
 import { IPV6_MINIMUM_MTU, cutAbove, sendFragments } from "./fragmentation";
+import { answerFromCache } from "./dns-reply";
 import { handBack } from "./hand-back";
 import { openInbound, reopenInbound } from "./inbound";
 import { heldIp, heldLength, heldSlot, holdFragment, releaseFragment } from "./held-fragments";
@@ -403,15 +405,21 @@ function turnBack(ip: usize, length: u32, path: Path): DropReason {
   return reason;
 }
 
-/** A super-packet holds several questions. */
+/** A super-packet holds several questions; those go to the host. */
 function toDns(): DropReason {
   const context = writeContext();
+  const alone = !isSegmented();
   let payload = packet.transport + UDP_HEADER;
   let rest = packet.transportLength - UDP_HEADER;
   do {
-    const length = isSegmented() ? min(rest, segmentSize()) : rest;
-    if (!transmit(payload, length, Verdict.DNS, slot, <u32>context)) return DropReason.OUTPUT_FULL;
-    countPath(Path.DNS, length);
+    const length = alone ? rest : min(rest, segmentSize());
+    if (!admitQuestion(now)) countDrop(DropReason.DNS_RATE_LIMITED);
+    else {
+      if (!(alone && answerFromCache(payload, length, context, slot, now)))
+        if (!transmit(payload, length, Verdict.DNS, slot, <u32>changetype<usize>(context)))
+          return DropReason.OUTPUT_FULL;
+      countPath(Path.DNS, length);
+    }
     payload += length;
     rest -= length;
   } while (rest > 0);

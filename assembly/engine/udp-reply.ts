@@ -23,18 +23,23 @@ export class UdpContext {
   clientPortBE: u16;
   serverPortBE: u16;
   family: u32;
+  /** For the cache (dns-query.ts); 0 = the answer is not to be kept. */
+  cacheKey: u32;
+  reserved: u32;
 }
-if (offsetof<UdpContext>() != 40) ERROR("UdpContext must be 40 bytes");
+if (offsetof<UdpContext>() != 48) ERROR("UdpContext must be 48 bytes");
 
-const UDP_CONTEXT_BYTES: u32 = 40;
+const UDP_CONTEXT_BYTES: u32 = 48;
 /** The longest UDP payload over IPv4. */
 const UDP_REPLY_MAX: u32 = 65_507;
 /** Where the host puts the context and the answer: context first, payload (any DNS message) behind it. */
-const REPLY = memory.data(65_576, 16);
+const REPLY = memory.data(65_592, 16);
 export const replyBuffer: usize = REPLY;
+export const replyContext: UdpContext = changetype<UdpContext>(REPLY);
+export const replyPayload: usize = REPLY + UDP_CONTEXT_BYTES;
 
 /** The context of the packet in hand, in the headroom before it. */
-export function writeContext(): usize {
+export function writeContext(): UdpContext {
   const context = changetype<UdpContext>(((packet.ip - 128) & ~7) as usize);
   context.clientLo = packet.sourceLo;
   context.clientHi = packet.sourceHi;
@@ -43,20 +48,27 @@ export function writeContext(): usize {
   context.clientPortBE = <u16>packet.sourcePortBE;
   context.serverPortBE = <u16>packet.destinationPortBE;
   context.family = packet.family;
-  return changetype<usize>(context);
+  context.cacheKey = 0;
+  return context;
 }
 
 /** Makes a packet of the reply buffer (`length` bytes of payload) in the transmit ring; false when it is full or the payload too long. */
 export function sendReply(length: u32): bool {
   if (length > UDP_REPLY_MAX) return false;
-  const context = changetype<UdpContext>(REPLY);
   const slot = takeSlot();
   if (slot < 0) return false;
-  const ip = slotAddress(slot) + HEADROOM;
+  const payload = slotAddress(slot) + HEADROOM + IPV6_HEADER + UDP_HEADER;
+  memory.copy(payload, replyPayload, length);
+  const ip = wrap(replyContext, payload, length);
+  return sendFresh(ip, <u32>(payload - ip) + length, slot);
+}
+
+/** Puts UDP and IP headers before a payload, whose room there is, back to who asked. → address of the IP header. */
+export function wrap(context: UdpContext, payload: usize, length: u32): usize {
   const udpLength = UDP_HEADER + length;
   const six = context.family == 6;
-  const udp = ip + (six ? IPV6_HEADER : IPV4_HEADER);
-  memory.copy(udp + UDP_HEADER, REPLY + UDP_CONTEXT_BYTES, length);
+  const udp = payload - UDP_HEADER;
+  const ip = udp - (six ? IPV6_HEADER : IPV4_HEADER);
   const header = Udp.at(udp);
   header.sourceBE = context.serverPortBE;
   header.destinationBE = context.clientPortBE;
@@ -93,5 +105,5 @@ export function sendReply(length: u32): bool {
   }
   const checksum = fold(sum) ^ 0xffff;
   header.checksum = <u16>(checksum == 0 ? 0xffff : checksum);
-  return sendFresh(ip, <u32>(udp - ip) + udpLength, slot);
+  return ip;
 }

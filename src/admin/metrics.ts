@@ -1,12 +1,14 @@
 import { Counter, Gauge, Registry } from "prom-client";
 import { natProtocols } from "../engine/behaviour.ts";
 import { version } from "../version.ts";
+import { dnsCacheFamilies } from "./dns-cache-metrics.ts";
+import { dnsUpstreamFamilies } from "./dns-upstream-metrics.ts";
 import type { GatewayView } from "./view.ts";
 
 type Labels = Readonly<Record<string, string>>;
 type Sample = readonly [labels: Labels, value: number];
 
-interface Family {
+export interface Family {
   readonly kind: "counter" | "gauge";
   readonly name: string;
   readonly help: string;
@@ -84,6 +86,11 @@ const families: readonly Family[] = [
     "Store entries that are not a mapping",
     (view) => view.mappings().malformed,
   ),
+  counter(
+    "egress46_mapping_conflicts_total",
+    "Addresses that were another host's after a failover of the mapping store (EG46_MAPPING_CONFLICT)",
+    (view) => view.mappings().conflicts,
+  ),
   gauge(
     "egress46_dns46_pool_size",
     "NAT addresses that DNS46 may hand out",
@@ -120,6 +127,8 @@ const families: readonly Family[] = [
     labels: ["reason"],
     read: (view) => Object.entries(view.dns().failures).map(([reason, value]) => [{ reason }, value]),
   },
+  ...dnsCacheFamilies,
+  ...dnsUpstreamFamilies,
   gauge("egress46_start_time_seconds", "When the gateway started, Unix time", (view) =>
     Math.floor(Date.parse(view.status().startedAt) / 1000),
   ),

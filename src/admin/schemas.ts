@@ -39,6 +39,15 @@ export const snatPoolSchema = listOf("addresses", {
   icmp: use,
 });
 
+const upstream = record(
+  {
+    ...{ address: text, transport: text, healthy: flag, problem: text },
+    ...{ questions: count, answered: count, refused: count, silent: count },
+    latencyMs: record({ p50: { type: "number" }, p99: { type: "number" } }),
+  },
+  ["problem", "latencyMs"],
+);
+
 const health = record({ ok: flag, reasons: texts });
 
 export const statusSchema = record(
@@ -57,7 +66,10 @@ export const statusSchema = record(
     mappings: record({ known: count, malformed: count, poolSize: count, poolUsed: count }),
     sessions: count,
     maxSessions: count,
-    dns: record({ questions: count, synthesized: count, responses: countsByName, failures: countsByName }),
+    dns: record({
+      ...{ questions: count, synthesized: count, responses: countsByName, failures: countsByName },
+      upstreams: { type: "array", items: upstream },
+    }),
   },
   ["reason", "egress"],
 );

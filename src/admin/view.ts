@@ -1,3 +1,5 @@
+import type { DnsCacheCounts } from "../dns/cache-counts.ts";
+import type { UpstreamStats } from "../dns/health.ts";
 import type { AddressUse, ProtocolUse } from "../engine/pool-use.ts";
 import type { SessionRecord } from "../engine/session-table.ts";
 import type { StoreReference } from "../mappings/open.ts";
@@ -26,6 +28,8 @@ export interface GatewayView {
   /** The SNAT addresses in use. */
   snatPool(): readonly SnatAddress[];
   dns(): DnsCounters;
+  /** The caches of the workers together, and the gateway's own, which answers what they miss and what comes by sockets. */
+  dnsCache(): Readonly<Record<"worker" | "gateway", DnsCacheCounts>>;
   mappings(): MappingSummary;
   /** How a command on this host opens the store that the gateway has. */
   store(): StoreReference;
@@ -63,12 +67,15 @@ export interface DnsCounters {
   readonly synthesized: number;
   /** By reason. */
   readonly failures: Readonly<Record<string, number>>;
+  readonly upstreams: readonly UpstreamStats[];
 }
 
 export interface MappingSummary {
   readonly known: number;
   /** Store entries whose value is not a mapping. */
   readonly malformed: number;
+  /** Addresses that were another host's after a failover of the store. */
+  readonly conflicts: number;
   /** Addresses of dnsNat46Ipv4Subnet that DNS46 may hand out, and those of them that are taken. */
   readonly poolSize: number;
   readonly poolUsed: number;

@@ -4,6 +4,8 @@ import { checkSizes } from "../engine/options.ts";
 import { createLogger, type LogLevel, logLevels } from "../log.ts";
 import { defaultStore } from "../mappings/default-store.ts";
 import { checkStore } from "../mappings/open.ts";
+import type { RedisWait } from "../mappings/redis-replication.ts";
+import { redisForms } from "../mappings/redis-url.ts";
 import { runNetd } from "../netd/main.ts";
 import {
   type BehaviourFlags,
@@ -13,8 +15,11 @@ import {
   eimOption,
   portBlockOption,
 } from "./behaviour-options.ts";
+import { type DnsCacheFlags, dnsCacheOption } from "./dns-cache-option.ts";
+import { addDnsUpstreamOptions, type DnsUpstreamFlags, dnsUpstreamsOf } from "./dns-upstream-options.ts";
 import { addEnvoyOptions, type EnvoyFlags, envoyHelp, envoyOf } from "./envoy-options.ts";
 import { blockNets, internalNets, parseWorkers } from "./network-options.ts";
+import { redisHelp, redisWaitOption } from "./redis-options.ts";
 import {
   addSessionOptions,
   engineOptions,
@@ -23,7 +28,7 @@ import {
   shortTimes,
 } from "./session-options.ts";
 
-interface RunFlags extends SessionFlags, BehaviourFlags, EnvoyFlags {
+interface RunFlags extends SessionFlags, BehaviourFlags, DnsCacheFlags, DnsUpstreamFlags, EnvoyFlags {
   readonly file: string[];
   readonly internal?: string[];
   readonly internalNet?: string[];
@@ -32,6 +37,7 @@ interface RunFlags extends SessionFlags, BehaviourFlags, EnvoyFlags {
   readonly redisCert?: string;
   readonly redisKey?: string;
   readonly redisCa?: string;
+  readonly redisWait: RedisWait;
   readonly workers: number;
   readonly admin: string;
   readonly logLevel: LogLevel;
@@ -70,15 +76,18 @@ export function registerRun(program: Command): void {
     .option("--external <interface...>", "the way out (default: the interfaces of the default routes)")
     .option(
       "--store <url>",
-      "mappings: lmdb:DIR, redis://HOST or rediss://HOST (default: an LMDB folder in /var/lib/egress46)",
+      `mappings: lmdb:DIR, ${redisForms} (default: an LMDB folder in /var/lib/egress46)`,
     )
+    .addOption(redisWaitOption())
     .option("--redis-cert <file>", "client certificate for rediss:")
     .option("--redis-key <file>", "its private key")
     .option("--redis-ca <file>", "certificate authority of the Redis server")
     .option("--workers <n>", "packet workers, a TUN device each", parseWorkers, 1)
     .addOption(eimOption())
     .addOption(eifOption())
-    .addOption(portBlockOption());
+    .addOption(portBlockOption())
+    .addOption(dnsCacheOption());
+  addDnsUpstreamOptions(command);
   addEnvoyOptions(addSessionOptions(command))
     .option("--admin <host:port>", "where API, health and metrics are served", parseAdmin, defaultAdmin)
     .addOption(
@@ -88,13 +97,15 @@ export function registerRun(program: Command): void {
       "--cleanup",
       "remove rules, routes, devices and the guard at a stop: Pods' traffic is no longer refused",
     )
-    .addHelpText("after", behaviourHelp + sessionHelp + envoyHelp + help)
+    .addHelpText("after", behaviourHelp + sessionHelp + redisHelp + envoyHelp + help)
     .action(async (flags: RunFlags) => {
       const { redisCert, redisKey, redisCa, store = defaultStore() } = flags;
       checkStore({ spec: store, redisCert, redisKey, redisCa });
-      const engine = engineOptions(flags);
+      const { sizes, limits } = engineOptions(flags);
+      const engine = { limits, sizes: { ...sizes, dnsCache: flags.dnsCache } };
       const behaviour = behaviourOf(flags);
       const envoy = envoyOf(flags);
+      const dnsUpstreams = dnsUpstreamsOf(flags);
       const nets = (behaviour.portBlock > 0 ? blockNets : internalNets)(flags.internalNet);
       await checkSizes(engine.sizes);
       const log = createLogger(flags.logLevel);
@@ -109,10 +120,10 @@ export function registerRun(program: Command): void {
           cleanup: flags.cleanup ?? false,
           gateway: {
             files: flags.file,
-            ...{ store, redisCert, redisKey, redisCa },
+            ...{ store, redisCert, redisKey, redisCa, redisWait: flags.redisWait },
             workers: flags.workers,
             engine,
-            ...{ behaviour, envoy },
+            ...{ behaviour, envoy, dnsUpstreams },
             admin: flags.admin,
             logLevel: flags.logLevel,
           },

@@ -33,7 +33,6 @@ export function note(resource: Resource, path: string, message: string): Note {
 const notSupported: Readonly<Record<Resource["kind"], Readonly<Record<string, string>>>> = {
   F5SPKEgress: {
     maxTmmReplicas: "every gateway uses the whole dnsNat46Ipv4Subnet and shares the mapping store",
-    dnsRateLimit: "queries are not limited",
     dnsCacheName: "answers are not cached by that resource's settings",
     vlans: "the egress listens on every internal interface",
   },

@@ -1,3 +1,4 @@
+import type { Lifetime } from "../dns/lifetime.ts";
 import type { EngineLayout } from "../engine/engine.ts";
 import type { EngineOptions } from "../engine/options.ts";
 import type { EngineSettings } from "../engine/settings.ts";
@@ -9,7 +10,17 @@ export type ToWorker =
   | { readonly type: "remove"; readonly id: number; readonly nat4: number }
   /** The answer to `ask`: there is no such mapping, or (timeout) nobody knows. */
   | { readonly type: "unknown"; readonly nat4: number; readonly timeout: boolean }
-  | { readonly type: "reply"; readonly context: Uint8Array; readonly answer: Uint8Array }
+  | {
+      readonly type: "reply";
+      readonly context: Uint8Array;
+      readonly answer: Uint8Array;
+      /** Absent: not to be kept. */
+      readonly lifetime?: Lifetime | undefined;
+      /** The client has its answer already. */
+      readonly refresh: boolean;
+    }
+  /** The cache of DNS answers is to be emptied. */
+  | { readonly type: "flush-dns" }
   | { readonly type: "stop" };
 
 /** Worker → main thread. */
@@ -17,7 +28,12 @@ export type FromWorker =
   | { readonly type: "started"; readonly memory: WebAssembly.Memory; readonly layout: EngineLayout }
   | { readonly type: "done"; readonly id: number; readonly error?: string }
   | { readonly type: "ask"; readonly nat4: number }
-  | { readonly type: "dns"; readonly context: Uint8Array; readonly question: Uint8Array };
+  | {
+      readonly type: "dns";
+      readonly context: Uint8Array;
+      readonly question: Uint8Array;
+      readonly refresh: boolean;
+    };
 
 export interface WorkerStart {
   /** Which worker it is, from 0. */

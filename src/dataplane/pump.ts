@@ -1,12 +1,13 @@
+import type { Lifetime } from "../dns/lifetime.ts";
 import type { Engine } from "../engine/engine.ts";
 import { wireOrder } from "../engine/engine.ts";
-import { DropReason, descriptorOffsets, Verdict } from "../engine/layout.gen.ts";
+import { DropReason, descriptorOffsets, udpContextOffsets, Verdict } from "../engine/layout.gen.ts";
 import type { PacketDevice } from "./device.ts";
 
 /** What the engine leaves to the host. Bytes are copies. */
 export interface PumpEvents {
-  /** A DNS question; `context` goes back with the answer, unread. */
-  dns(context: Uint8Array, question: Uint8Array): void;
+  /** A DNS question; `context` goes back with the answer, unread. `refresh`: the answer is only to be kept. */
+  dns(context: Uint8Array, question: Uint8Array, refresh: boolean): void;
   /** A packet waits for the mapping of `nat4` (host order). */
   ask(nat4: number): void;
 }
@@ -18,6 +19,8 @@ export interface Pump {
   flush(): void;
   /** Sends an answer to a DNS question. */
   reply(context: Uint8Array, answer: Uint8Array): void;
+  /** Has the engine's cache keep it. */
+  keep(context: Uint8Array, answer: Uint8Array, lifetime: Lifetime, nowMs: number): void;
 }
 
 /** A batch ends after so many bytes: the packets in hand should stay in the processor's cache. */
@@ -27,8 +30,7 @@ const ADDRESS = descriptorOffsets.address >> 2;
 const LENGTH = descriptorOffsets.length >> 2;
 const VERDICT = descriptorOffsets.verdict >> 2;
 const VALUE = descriptorOffsets.value >> 2;
-/** UdpContext of assembly/engine/udp-reply.ts. */
-const CONTEXT_BYTES = 40;
+const CONTEXT_BYTES = udpContextOffsets.sizeof;
 
 /** Moves packets between a device and an engine. No allocation per packet; only what goes to the host is copied. */
 export function createPump(engine: Engine, device: PacketDevice, events: PumpEvents): Pump {
@@ -60,9 +62,13 @@ export function createPump(engine: Engine, device: PacketDevice, events: PumpEve
       const verdict = words[descriptor + VERDICT];
       if (verdict === Verdict.FORWARD) {
         if (!device.write(address, length)) refused[0]!++;
-      } else if (verdict === Verdict.DNS) {
+      } else if (verdict === Verdict.DNS || verdict === Verdict.DNS_REFRESH) {
         const context = words[descriptor + VALUE]!;
-        events.dns(bytes.slice(context, context + CONTEXT_BYTES), bytes.slice(address, address + length));
+        events.dns(
+          bytes.slice(context, context + CONTEXT_BYTES),
+          bytes.slice(address, address + length),
+          verdict === Verdict.DNS_REFRESH,
+        );
       } else if (verdict === Verdict.ASK_MAPPING) {
         events.ask(wireOrder(words[descriptor + VALUE]!));
       }
@@ -75,13 +81,22 @@ export function createPump(engine: Engine, device: PacketDevice, events: PumpEve
     if (count > 0) write(count);
   }
 
-  function reply(context: Uint8Array, answer: Uint8Array): void {
+  function place(context: Uint8Array, answer: Uint8Array): void {
     bytes.set(context, layout.replyBuffer);
     bytes.set(answer, layout.replyBuffer + CONTEXT_BYTES);
+  }
+
+  function reply(context: Uint8Array, answer: Uint8Array): void {
+    place(context, answer);
     if (exports.replySend(answer.length)) return;
     flush();
     exports.replySend(answer.length);
   }
 
-  return { turn, flush, reply };
+  function keep(context: Uint8Array, answer: Uint8Array, lifetime: Lifetime, nowMs: number): void {
+    place(context, answer);
+    exports.replyStore(answer.length, lifetime.seconds, Number(lifetime.synthesized), nowMs);
+  }
+
+  return { turn, flush, reply, keep };
 }

@@ -19,13 +19,15 @@ export interface TurnParts {
   /** Ten times a second. */
   tick(nowMs: number): void;
   drainMessages(): void;
+  /** What the turn has for the main thread. */
+  sendAll(): void;
 }
 
 /** Milliseconds modulo 2³²: the engine counts differences only. */
 export const now = () => performance.now() | 0;
 
 /** One turn of a worker's loop: a batch of packets, messages, the tick; then it sleeps if there is nothing left to do. */
-export function createTurn({ pump, tun, wake, signal, tick, drainMessages }: TurnParts): () => void {
+export function createTurn({ pump, tun, wake, signal, tick, drainMessages, sendAll }: TurnParts): () => void {
   // The turn names both arrays, not their addresses alone: that keeps their memory.
   /** Two `struct pollfd`: int fd, short events, short revents. */
   const set = Int32Array.of(tun, POLLIN, wake, POLLIN);
@@ -46,6 +48,7 @@ export function createTurn({ pump, tun, wake, signal, tick, drainMessages }: Tur
       tick(time);
       nextTick = (time + TICK_MS) | 0;
     }
+    sendAll();
     // Several packets: more may have come meanwhile.
     if (count > 1) return;
     if (poll(setAddress, 2, TICK_MS) > 0 && set[3]! >>> 16 !== 0) read(wake, counterAddress, counter.length);

@@ -1,4 +1,5 @@
 import { MessageChannel, Worker } from "node:worker_threads";
+import type { Lifetime } from "../dns/lifetime.ts";
 import { addCounters, type EngineCounters, readCounters } from "../engine/counters.ts";
 import type { MappingSink } from "../engine/mapping-sink.ts";
 import type { EngineMemory } from "../engine/memory.ts";
@@ -11,7 +12,8 @@ import { addressOf, checked, eventfd, write } from "./syscalls.ts";
 
 /** What workers leave to the main thread. */
 export interface WorkerEvents {
-  dns(question: Uint8Array, reply: (answer: Uint8Array) => void): void;
+  /** `refresh`: a cached answer ends soon, nobody waits. The answer is kept for `lifetime`, if there is one. */
+  dns(question: Uint8Array, refresh: boolean, reply: (answer: Uint8Array, lifetime?: Lifetime) => void): void;
   ask(nat4: number): void;
   /** A worker died: its traffic is refused from here on. */
   failed(error: Error): void;
@@ -22,6 +24,8 @@ export interface Workers extends MappingSink {
   /** One entry a worker; resolves when all engines have the settings. */
   configure(settings: readonly EngineSettings[]): Promise<void>;
   unknown(nat4: number, timeout: boolean): void;
+  /** DNS answers that the engines have kept are no longer good. */
+  flushDns(): void;
   /** Sum over the workers, as of now. */
   counters(): EngineCounters;
   /** Of each worker's engine, for readers that don't stop it. */
@@ -67,6 +71,9 @@ export async function startWorkers(
     unknown(nat4, timeout) {
       for (const worker of workers) worker.post({ type: "unknown", nat4, timeout });
     },
+    flushDns() {
+      for (const worker of workers) worker.post({ type: "flush-dns" });
+    },
     counters: () => addCounters(memories.map(({ buffer, layout }) => readCounters(buffer, layout))),
     memories,
     async stop() {
@@ -97,8 +104,16 @@ async function startWorker(
   let nextId = 1;
   let stopping = false;
 
+  let outbox: ToWorker[] = [];
+
+  /** What is posted in one round of the event loop goes together. */
   function post(message: ToWorker): void {
-    port1.postMessage(message);
+    if (outbox.push(message) === 1) setImmediate(sendAll);
+  }
+
+  function sendAll(): void {
+    port1.postMessage(outbox);
+    outbox = [];
     // One system call wakes the worker for any number of messages.
     if (Atomics.exchange(signal, 0, 1) === 0) write(wake, oneAddress, 8);
   }
@@ -112,7 +127,8 @@ async function startWorker(
   }
 
   const started = new Promise<EngineMemory>((resolve, reject) => {
-    port1.on("message", (message: FromWorker) => {
+    port1.on("message", (messages: FromWorker[]) => messages.forEach(take));
+    function take(message: FromWorker): void {
       switch (message.type) {
         case "started":
           return resolve({ buffer: message.memory.buffer, layout: message.layout });
@@ -126,11 +142,17 @@ async function startWorker(
         case "ask":
           return events.ask(message.nat4);
         case "dns":
-          return events.dns(message.question, (answer) =>
-            post({ type: "reply", context: message.context, answer }),
+          return events.dns(message.question, message.refresh, (answer, lifetime) =>
+            post({
+              type: "reply",
+              context: message.context,
+              answer,
+              lifetime,
+              refresh: message.refresh,
+            }),
           );
       }
-    });
+    }
     const failed = (cause: Error) => {
       reject(cause);
       for (const waiting of requests.values()) waiting.reject(cause);

@@ -5,6 +5,7 @@ import type { Logger } from "../log.ts";
 import { decide, type Host, lacksA, mayNeedHosts, type Synthesis } from "./dns46.ts";
 import type { Exchange } from "./exchange.ts";
 import { flag, type Message, rcode, recordType } from "./message.ts";
+import { withOrigin } from "./origin.ts";
 import type { Query } from "./query.ts";
 import { errorReply, extendedErrorCode, passReply } from "./reply.ts";
 import type { FailureReason } from "./stats.ts";
@@ -103,7 +104,8 @@ export function createAnswerer({ exchange, mapHost, log, synthesized, failed }: 
       failed("exhausted");
       addresses.push({ nat4: sorryIp, ttl: Math.min(synthesis.ttl, sorryTtl), host: undefined });
     }
-    return synthesizeReply(query, hostsReply, synthesis, addresses, limit);
+    const origin = addresses.every(({ host }) => host !== undefined) ? "dns46" : "sorry";
+    return withOrigin(origin, synthesizeReply(query, hostsReply, synthesis, addresses, limit));
   }
 
   async function mapInTime(host: Host): Promise<HostMapping> {

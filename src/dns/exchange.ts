@@ -1,13 +1,17 @@
 /**
- * Questions to the upstreams, each asked once at a time: who asks for the same bytes meanwhile shares the answer
- * (RFC 5452 §5: duplicates in flight help a forger). The place for a cache.
+ * Questions to the upstreams, each asked once at a time: who asks the same meanwhile shares the answer (RFC 5452 §5:
+ * duplicates in flight help a forger). What failed a moment ago is not asked again. The place for a cache.
  */
-import { Eg46Error } from "../errors.ts";
-import type { Message } from "./message.ts";
+import { Eg46Error, hasCode } from "../errors.ts";
+import { type Asked, readAsked } from "./asked.ts";
+import { createFailureCache, type Failure } from "./failure-cache.ts";
+import { createInFlightTable } from "./in-flight.ts";
+import { type Message, rcode, rcodeName, rcodeOf, scanMessage } from "./message.ts";
+import { errorReply } from "./reply.ts";
 import type { Resolver } from "./resolver.ts";
 
 export interface Exchange {
-  /** Keeps `query`. The ID is free; everything behind it is part of the question. */
+  /** Keeps `query`. The ID and letter case are free; everything else is part of the question. */
   ask(query: Uint8Array, whole: boolean): Promise<Message>;
   /**
    * True when this question, come in from a client, is our own on its way to an upstream whose address leads back to
@@ -16,35 +20,63 @@ export interface Exchange {
   isEcho(query: Uint8Array): boolean;
 }
 
-interface InFlight {
-  readonly reply: Promise<Message>;
-  echoes: number;
-}
-
 const maxInFlight = 8192;
+/** RFC 8914 §4.14. */
+const cachedError = 13;
 
-export function createExchange(resolver: Pick<Resolver, "resolve" | "sent">): Exchange {
-  const inFlight = new Map<string, InFlight>();
+export function createExchange(
+  resolver: Pick<Resolver, "resolve" | "sent" | "generation">,
+  clock: () => number = () => performance.now(),
+): Exchange {
+  const inFlight = createInFlightTable();
+  const failures = createFailureCache();
+  let generation = resolver.generation();
+
+  function failedBefore(asked: Asked): Failure | undefined {
+    if (resolver.generation() !== generation) {
+      generation = resolver.generation();
+      failures.clear();
+    }
+    return failures.recall(asked, clock());
+  }
+
+  function learn(asked: Asked, code: number | undefined): void {
+    if (code === undefined || code === rcode.SERVFAIL || code === rcode.REFUSED)
+      failures.remember(asked, code, clock());
+    else failures.forget(asked);
+  }
+
   return {
     ask(query, whole) {
-      const key = keyOf(query, whole);
-      const shared = inFlight.get(key);
+      const shared = inFlight.find(query, whole);
       if (shared !== undefined) return shared.reply;
+      const asked = readAsked(query);
+      if (asked === undefined) return Promise.reject(new TypeError("not a DNS question"));
+      const failure = failedBefore(asked);
+      if (failure !== undefined) return Promise.resolve().then(() => repeat(asked, failure, clock()));
       if (inFlight.size >= maxInFlight)
         return Promise.reject(new Eg46Error("EG46_UPSTREAM_UNAVAILABLE", "too many DNS questions in flight"));
-      const reply = resolver.resolve(query, whole).finally(() => inFlight.delete(key));
-      inFlight.set(key, { reply, echoes: 0 });
+      const reply = resolver.resolve(query, whole);
+      inFlight.add(query, whole, reply);
+      reply.then(
+        (message) => learn(asked, rcodeOf(message)),
+        (error) => hasCode(error, "EG46_UPSTREAM_UNAVAILABLE") && learn(asked, undefined),
+      );
       return reply;
     },
     isEcho(query) {
       if (!resolver.sent(query)) return false;
-      const own = inFlight.get(keyOf(query, false)) ?? inFlight.get(keyOf(query, true));
+      const own = inFlight.find(query, false) ?? inFlight.find(query, true);
       return own !== undefined && ++own.echoes > 1;
     },
   };
 }
 
-function keyOf(query: Uint8Array, whole: boolean): string {
-  const tail = Buffer.from(query.buffer, query.byteOffset + 2, query.length - 2);
-  return `${whole} ${tail.toString("latin1")}`;
+/** What the failure before was, without asking. Throws EG46_UPSTREAM_UNAVAILABLE where there was no answer. */
+function repeat({ bytes }: Asked, { code, until }: Failure, now: number): Message {
+  const wait = `asked again in ${Math.ceil((until - now) / 1000)} s`;
+  if (code === undefined)
+    throw new Eg46Error("EG46_UPSTREAM_UNAVAILABLE", `no DNS upstream answered this question; ${wait}`);
+  const text = `the DNS upstreams said ${rcodeName(code)}; ${wait}`;
+  return scanMessage(errorReply(bytes, code, { code: cachedError, text }))!;
 }

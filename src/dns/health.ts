@@ -1,82 +1,140 @@
 /** What we know of one upstream by its real answers: whether it is worth asking first, and how long to wait for it. */
 import type { Logger } from "../log.ts";
-import { headerLength, rcode, rcodeOf, readQuestion } from "./message.ts";
-import type { Upstream } from "./upstream.ts";
+import type { Asked } from "./asked.ts";
+import { createLatency } from "./latency.ts";
+import { headerLength, rcode, rcodeOf } from "./message.ts";
+import type { Ticket, Upstream } from "./upstream.ts";
+
+/** Counts since the start; a question that another upstream answered sooner is in none but `questions`. */
+export interface UpstreamStats {
+  readonly address: string;
+  readonly transport: string;
+  readonly healthy: boolean;
+  /** Why it cannot be asked as it should be. */
+  readonly problem?: string;
+  readonly questions: number;
+  readonly answered: number;
+  /** SERVFAIL or REFUSED. */
+  readonly refused: number;
+  readonly silent: number;
+  /** Of the latest answers, milliseconds; absent before the first. */
+  readonly latencyMs?: { readonly p50: number; readonly p99: number };
+}
 
 export interface Health {
   good(): boolean;
   /** Milliseconds after which another upstream is asked as well. */
   patienceMs(): number;
+  asked(): void;
   /** A usable answer. */
-  answered(query: Uint8Array, latencyMs: number): void;
+  answered(asked: Asked, latencyMs: number): void;
   /** SERVFAIL or REFUSED. */
-  refused(query: Uint8Array): void;
+  refused(asked: Asked): void;
   /** Nothing in time, or a network error. */
-  silent(query: Uint8Array): void;
+  silent(asked: Asked): void;
+  stats(): UpstreamStats;
   stop(): void;
 }
 
 const failuresUntilSick = 3;
 const probeEveryMs = 1000;
-const firstGuessMs = 100;
+const patience = { leastMs: 150, mostMs: 600 };
 
-export function createHealth(upstream: Upstream, log: Logger): Health {
+/** `recovered`: it answers again. */
+export function createHealth(upstream: Upstream, log: Logger, recovered: () => void): Health {
+  const latency = createLatency();
+  const counts = { questions: 0, answered: 0, refused: 0, silent: 0 };
   let failures = 0;
-  let smoothedMs = firstGuessMs;
   const refusedNames = new Set<string>();
-  let known: Uint8Array | undefined;
+  let known: Asked | undefined;
   let probing: NodeJS.Timeout | undefined;
+  let probe: Ticket | undefined;
   let stopped = false;
 
-  function answered(query: Uint8Array, latencyMs: number): void {
-    known = query;
-    failures = 0;
-    refusedNames.clear();
-    smoothedMs += (latencyMs - smoothedMs) / 8;
+  function well(asked: Asked, latencyMs: number): void {
+    known = asked;
+    latency.add(latencyMs);
+    if (failures > 0) {
+      failures = 0;
+      refusedNames.clear();
+    }
     if (probing === undefined) return;
-    clearInterval(probing);
-    probing = undefined;
+    stopProbing();
     log.info({ upstream: upstream.address }, "DNS upstream answers again");
+    recovered();
   }
 
-  function failed(query: Uint8Array, why: string): void {
-    known ??= query;
+  function failed(asked: Asked, why: string): void {
+    known ??= asked;
     failures++;
     if (failures < failuresUntilSick || probing !== undefined || stopped) return;
     log.warn({ upstream: upstream.address }, `DNS upstream ${why}; others are asked first`);
-    probing = setInterval(probe, probeEveryMs).unref();
+    probing = setInterval(askAgain, probeEveryMs).unref();
   }
 
   /** Asks again what it has answered before, so that a sick upstream is found well without a client that waits. */
-  function probe(): void {
+  function askAgain(): void {
     const question = known;
     if (question === undefined) return;
     const startedAt = performance.now();
-    upstream.resolve(question, { whole: false, signal: AbortSignal.timeout(probeEveryMs) }).then(
-      (reply) => {
+    probe?.cancel();
+    probe = upstream.ask(question, false, {
+      answered(reply) {
         const code = rcodeOf(reply);
-        if (probing !== undefined && (code === rcode.NOERROR || code === rcode.NXDOMAIN))
-          answered(question, performance.now() - startedAt);
+        const took = performance.now() - startedAt;
+        // Later than anybody waits for it is as good as never.
+        if (code !== rcode.SERVFAIL && code !== rcode.REFUSED && took <= patience.mostMs)
+          well(question, took);
       },
-      () => undefined,
-    );
+      failed: () => undefined,
+    });
+  }
+
+  function stopProbing(): void {
+    clearInterval(probing);
+    probing = undefined;
+    probe?.cancel();
+    probe = undefined;
   }
 
   return {
     good: () => probing === undefined,
-    patienceMs: () => Math.min(600, Math.max(150, 3 * smoothedMs)),
-    answered,
-    refused(query) {
+    patienceMs: () => Math.min(patience.mostMs, Math.max(patience.leastMs, 3 * latency.smoothedMs())),
+    asked: () => void counts.questions++,
+    answered(asked, latencyMs) {
+      counts.answered++;
+      well(asked, latencyMs);
+    },
+    refused(asked) {
+      counts.refused++;
       // A broken zone, asked for again and again, says nothing about the upstream.
-      const name = Buffer.from(query.subarray(headerLength, readQuestion(query)?.nameEnd)).toString("latin1");
+      const { bytes, question } = asked;
+      const name = Buffer.from(bytes.subarray(headerLength, question.nameEnd))
+        .toString("latin1")
+        .toLowerCase();
       if (refusedNames.has(name) || refusedNames.size >= failuresUntilSick) return;
       refusedNames.add(name);
-      failed(query, "refuses or fails");
+      failed(asked, "refuses or fails");
     },
-    silent: (query) => failed(query, "does not answer"),
+    silent(asked) {
+      counts.silent++;
+      failed(asked, "does not answer in time");
+    },
+    stats() {
+      const [p50, p99] = [latency.quantileMs(0.5), latency.quantileMs(0.99)];
+      const problem = upstream.problem();
+      return {
+        address: upstream.address,
+        transport: upstream.transport(),
+        healthy: probing === undefined,
+        ...(problem !== undefined && { problem }),
+        ...counts,
+        ...(p50 !== undefined && p99 !== undefined && { latencyMs: { p50, p99 } }),
+      };
+    },
     stop() {
       stopped = true;
-      clearInterval(probing);
+      stopProbing();
     },
   };
 }

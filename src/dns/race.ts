@@ -3,9 +3,11 @@
  * wins. A mute upstream costs its patience (at most 0.6 s), not the question.
  */
 import { Eg46Error } from "../errors.ts";
+import type { Asked } from "./asked.ts";
+import type { Deadlines, Waiting } from "./deadlines.ts";
 import type { Health } from "./health.ts";
-import { type Message, rcode, rcodeOf } from "./message.ts";
-import type { Upstream } from "./upstream.ts";
+import { type Message, rcode, rcodeName, rcodeOf } from "./message.ts";
+import type { Ticket, Upstream } from "./upstream.ts";
 
 export interface Member {
   readonly upstream: Upstream;
@@ -17,111 +19,161 @@ export const deadlineMs = 2500;
 /** Once an upstream has answered with a failure, the others get no more than this to do better. */
 const secondOpinionMs = 800;
 const maxAttempts = 6;
+/** A network that says no so often to each of them won't say yes within the deadline. */
+const triesOfEach = 3;
 
 interface Attempt {
   readonly member: Member;
   readonly startedAt: number;
   open: boolean;
+  ticket: Ticket | undefined;
 }
 
-/** Rejects with EG46_UPSTREAM_UNAVAILABLE within {@link deadlineMs}. */
-export function race(query: Uint8Array, whole: boolean, members: readonly Member[]): Promise<Message> {
-  // Configuration order among equals; the sick come last.
-  const order = members.toSorted((a, b) => Number(b.health.good()) - Number(a.health.good()));
-  const stop = new AbortController();
-  const startedAt = performance.now();
+export interface Outcome {
+  /** A good answer or, when there was none, the first failure (SERVFAIL, REFUSED). */
+  resolve(reply: Message): void;
+  /** EG46_UPSTREAM_UNAVAILABLE. */
+  reject(error: Eg46Error): void;
+}
+
+/** A step, for people: `what` is asked, an RCODE name, or an error's text; `ms` since the question came. */
+export type Trace = (upstream: string, what: string, ms: number) => void;
+
+/** Ends within {@link deadlineMs}. */
+export function race(
+  asked: Asked,
+  whole: boolean,
+  members: readonly Member[],
+  deadlines: Deadlines,
+  outcome: Outcome,
+  trace?: Trace,
+): void {
   const attempts: Attempt[] = [];
-  const refused = new Set<Member>();
+  const refused: Member[] = [];
   let failureReply: Message | undefined;
+  let over = false;
+  const began = performance.now();
+  let giveUpAt = began + deadlineMs;
+  let nextAt = Number.POSITIVE_INFINITY;
+  const waiting: Waiting = {
+    wakeAt: giveUpAt,
+    place: -1,
+    wake(now) {
+      if (now >= giveUpAt) giveUp();
+      else attemptNext();
+      waiting.wakeAt = Math.min(giveUpAt, nextAt);
+    },
+  };
 
-  return new Promise((resolve, reject) => {
-    let patience: NodeJS.Timeout | undefined;
-    let deadline = setTimeout(giveUp, deadlineMs);
+  function finish(): void {
+    over = true;
+    deadlines.delete(waiting);
+    for (const { open, ticket } of attempts) if (open) ticket?.cancel();
+  }
 
-    function finish(): void {
-      clearTimeout(patience);
-      clearTimeout(deadline);
-      stop.abort(new Error("no longer needed"));
+  function giveUp(): void {
+    blame(attempts.length);
+    finish();
+    if (failureReply !== undefined) {
+      outcome.resolve(failureReply);
+      return;
     }
+    const names = members.map(({ upstream }) => upstream.address).join(", ");
+    outcome.reject(
+      new Eg46Error("EG46_UPSTREAM_UNAVAILABLE", `no answer from the DNS upstreams ${names || "(none)"}`),
+    );
+  }
 
-    function giveUp(): void {
-      blame(attempts);
-      finish();
-      if (failureReply !== undefined) {
-        resolve(failureReply);
-        return;
-      }
-      const names = members.map(({ upstream }) => upstream.address).join(", ");
-      reject(
-        new Eg46Error("EG46_UPSTREAM_UNAVAILABLE", `no answer from the DNS upstreams ${names || "(none)"}`),
-      );
+  /** Whoever of the first `count` has been given its time and is still silent. */
+  function blame(count: number, except?: Member): void {
+    const silent: Member[] = [];
+    for (let index = 0; index < count; index++) {
+      const { open, member } = attempts[index]!;
+      if (!open || member === except || refused.includes(member) || silent.includes(member)) continue;
+      silent.push(member);
+      member.health.silent(asked);
     }
+  }
 
-    /** Whoever has been given its time and is still silent. */
-    function blame(late: readonly Attempt[], except?: Member): void {
-      const silent = new Set(late.filter(({ open }) => open).map(({ member }) => member));
-      for (const member of silent) if (member !== except && !refused.has(member)) member.health.silent(query);
+  function tries(member: Member): number {
+    let count = 0;
+    for (const attempt of attempts) if (attempt.member === member) count++;
+    return count;
+  }
+
+  function triedEnough(): boolean {
+    return attempts.length >= maxAttempts || members.every((member) => tries(member) >= triesOfEach);
+  }
+
+  /** The least tried, the well before the sick, in the order of configuration; none of those that said no. */
+  function best(): Member | undefined {
+    let found: Member | undefined;
+    let foundRank = Number.POSITIVE_INFINITY;
+    for (const member of members) {
+      if (refused.includes(member)) continue;
+      const rank = tries(member) * 2 + (member.health.good() ? 0 : 1);
+      if (rank < foundRank) [found, foundRank] = [member, rank];
     }
+    return found;
+  }
 
-    function tries(member: Member): number {
-      return attempts.filter((attempt) => attempt.member === member).length;
+  function attemptNext(): void {
+    nextAt = Number.POSITIVE_INFINITY;
+    const member = best();
+    if (member === undefined) giveUp();
+    if (member === undefined || attempts.length >= maxAttempts) return;
+    const round = tries(member);
+    const startedAt = performance.now();
+    const attempt: Attempt = { member, startedAt, open: true, ticket: undefined };
+    attempts.push(attempt);
+    nextAt = startedAt + member.health.patienceMs() * 2 ** round;
+    waiting.wakeAt = Math.min(giveUpAt, nextAt);
+    member.health.asked();
+    trace?.(member.upstream.address, "asked", startedAt - began);
+    attempt.ticket = member.upstream.ask(asked, whole, {
+      answered: (reply) => answered(attempt, reply),
+      failed: (error) => failed(attempt, error),
+    });
+  }
+
+  function answered(attempt: Attempt, reply: Message): void {
+    attempt.open = false;
+    if (over) return;
+    const { member } = attempt;
+    const code = rcodeOf(reply);
+    trace?.(member.upstream.address, rcodeName(code), performance.now() - began);
+    if (code === rcode.SERVFAIL || code === rcode.REFUSED) {
+      refusedBy(member, reply);
+      return;
     }
+    member.health.answered(asked, performance.now() - attempt.startedAt);
+    if (attempts.length > 1) blame(attempts.indexOf(attempt), member);
+    finish();
+    outcome.resolve(reply);
+  }
 
-    function attemptNext(): void {
-      clearTimeout(patience);
-      const [member] = order.filter((one) => !refused.has(one)).toSorted((a, b) => tries(a) - tries(b));
-      if (member === undefined) {
-        giveUp();
-        return;
-      }
-      if (attempts.length >= maxAttempts) return;
-      const round = tries(member);
-      const attempt: Attempt = { member, startedAt: performance.now(), open: true };
-      attempts.push(attempt);
-      patience = setTimeout(attemptNext, member.health.patienceMs() * 2 ** round);
-      member.upstream.resolve(query, { whole, signal: stop.signal }).then(
-        (reply) => answered(attempt, reply),
-        () => failed(attempt),
-      );
+  function refusedBy(member: Member, reply: Message): void {
+    if (!refused.includes(member)) {
+      member.health.refused(asked);
+      refused.push(member);
     }
-
-    function answered(attempt: Attempt, reply: Message): void {
-      attempt.open = false;
-      if (stop.signal.aborted) return;
-      const { member } = attempt;
-      const code = rcodeOf(reply);
-      if (code === rcode.SERVFAIL || code === rcode.REFUSED) {
-        refusedBy(member, reply);
-        return;
-      }
-      member.health.answered(query, performance.now() - attempt.startedAt);
-      blame(attempts.slice(0, attempts.indexOf(attempt)), member);
-      finish();
-      resolve(reply);
+    if (failureReply === undefined) {
+      failureReply = reply;
+      waiting.wakeAt = giveUpAt = Math.min(giveUpAt, performance.now() + secondOpinionMs);
     }
-
-    function refusedBy(member: Member, reply: Message): void {
-      if (!refused.has(member)) member.health.refused(query);
-      refused.add(member);
-      if (failureReply === undefined) {
-        failureReply = reply;
-        clearTimeout(deadline);
-        deadline = setTimeout(
-          giveUp,
-          Math.min(secondOpinionMs, deadlineMs - (performance.now() - startedAt)),
-        );
-      }
-      attemptNext();
-    }
-
-    function failed(attempt: Attempt): void {
-      attempt.open = false;
-      if (stop.signal.aborted) return;
-      attempt.member.health.silent(query);
-      // Those not asked yet get their turn at once; second tries keep to the timer, lest we spin.
-      if (order.some((member) => tries(member) === 0)) attemptNext();
-    }
-
     attemptNext();
-  });
+  }
+
+  function failed(attempt: Attempt, { message }: Error): void {
+    attempt.open = false;
+    if (over) return;
+    trace?.(attempt.member.upstream.address, message, performance.now() - began);
+    attempt.member.health.silent(asked);
+    // Those not asked yet get their turn at once; second tries keep to the timer, lest we spin.
+    if (members.some((member) => tries(member) === 0)) attemptNext();
+    else if (!attempts.some(({ open }) => open) && triedEnough()) giveUp();
+  }
+
+  deadlines.add(waiting);
+  attemptNext();
 }

@@ -11,6 +11,7 @@ import {
   scanMessage,
   u16,
 } from "./message.ts";
+import { withOrigin } from "./origin.ts";
 import { dnssecOkBit, ourUdpSize, type Query } from "./query.ts";
 import { createWriter, type MessageWriter } from "./writer.ts";
 
@@ -33,7 +34,7 @@ export function passReply(query: Query, reply: Message): Uint8Array {
   const bytes = Uint8Array.from(reply.bytes);
   patchId(bytes, u16(query.bytes, 0));
   bytes.set(query.bytes.subarray(headerLength, query.question.nameEnd), headerLength);
-  return bytes;
+  return withOrigin("upstream", bytes);
 }
 
 /** A reply with the client's question as far as it can be read, `rcode`, and why, where the client speaks EDNS. */

@@ -1,3 +1,5 @@
+import type { UpstreamStats } from "./health.ts";
+
 /** What the DNS proxy counts. Names of failures are fixed, so that each is a metric from the start. */
 export const failureReasons = [
   "disabled",
@@ -5,6 +7,7 @@ export const failureReasons = [
   "short",
   "not-a-question",
   "overload",
+  "rate",
   "upstream",
   "upstream-mismatch",
   "aaaa",
@@ -15,7 +18,7 @@ export const failureReasons = [
 ] as const;
 /**
  * disabled: no configuration; source: from outside the internal networks; short: under 12 bytes; not-a-question: a
- * reply; overload: too many in flight; upstream: none answered; upstream-mismatch: a message that answers no question
+ * reply; overload: too many in flight; rate: beyond dnsRateLimit, by socket; upstream: none answered; upstream-mismatch: a message that answers no question
  * of ours; aaaa: no A, and AAAA failed; loop: our own question came back; store: no mapping could be had; exhausted:
  * the DNS46 pool is full; internal: a bug.
  */
@@ -29,4 +32,5 @@ export interface DnsStats {
   /** Replies with a DNS46 address, the sorry IP not counted. */
   readonly synthesized: number;
   readonly failures: Readonly<Record<FailureReason, number>>;
+  readonly upstreams: readonly UpstreamStats[];
 }

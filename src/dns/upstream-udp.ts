@@ -3,137 +3,219 @@
  * kernel's random ones, and sockets are replaced often. Connected sockets: the kernel drops what comes from anybody
  * but the upstream and tells us of ICMP errors at once.
  */
-import { randomInt } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
 import { isIpv6 } from "../addresses.ts";
-import { type Message, patchId, type Question, readQuestion, u16 } from "./message.ts";
+import type { Asked } from "./asked.ts";
+import { createIdTable } from "./id-table.ts";
+import { type LetterCase, restoreCase, sameCase, scramble } from "./letter-case.ts";
+import { type Message, patchId, u16 } from "./message.ts";
+import { randomBelow } from "./random-bits.ts";
+import type { Sink, Ticket } from "./upstream.ts";
 import { matchReply } from "./upstream-reply.ts";
 
 const maxChannels = 8;
 const maxQuestions = 1000;
 const maxAgeMs = 10_000;
 const receiveBuffer = 1 << 20;
+/** Of the 65536 IDs, so that a free one is found soon and guessing one stays hard. */
+const maxPending = 16_384;
 
-interface Pending {
-  readonly bytes: Uint8Array;
-  readonly question: Question;
-  done(reply: Message): void;
-  fail(error: Error): void;
+interface Pending extends Ticket {
+  readonly id: number;
+  readonly asked: Asked;
+  readonly channel: Channel;
+  readonly bytes: Buffer;
+  /** The reply must have the letter case of `bytes`. */
+  readonly scrambled: boolean;
+  readonly sink: UdpSink;
 }
 
 interface Channel {
   readonly socket: Socket;
-  readonly connected: Promise<void>;
-  readonly pending: Map<number, Pending>;
   readonly retireAt: number;
   questions: number;
+  pending: number;
+  /** Asked before the socket was connected; undefined once it is. */
+  early: Pending[] | undefined;
+  retired: boolean;
+  closed: boolean;
+}
+
+export interface UdpSink extends Sink {
+  /** The reply was right but for the letter case: a server's habit, or a forgery. */
+  miscased(): void;
 }
 
 export interface UdpPool {
-  ask(query: Uint8Array, signal: AbortSignal): Promise<Message>;
+  ask(asked: Asked, sink: UdpSink): Ticket;
   sent(query: Uint8Array): boolean;
+  /** Questions that wait for their reply. */
+  readonly pending: number;
   retire(): void;
 }
 
 /** `mismatched` hears of messages that answer no question of ours: late, mistaken or forged. */
-export function createUdpPool(address: string, port: number, mismatched: () => void): UdpPool {
+export function createUdpPool(
+  address: string,
+  port: number,
+  letterCase: LetterCase,
+  mismatched: () => void,
+): UdpPool {
+  /** Of all sockets: an ID is in use once. */
+  const pending = createIdTable<Pending>(2 * maxPending);
   let channels: Channel[] = [];
-  let retired = false;
+  let left = false;
 
-  function open(): Channel {
+  function open(now: number): Channel {
     const family = isIpv6(address) ? 6 : 4;
     const socket = createSocket({
       type: `udp${family}`,
       recvBufferSize: receiveBuffer,
       lookup: (host, _options, done) => done(null, host, family),
     });
-    const pending = new Map<number, Pending>();
-    const connected = new Promise<void>((done, fail) => {
-      socket.once("error", fail);
-      // Node hands a failure (no route, for one) to the callback instead of 'error'.
-      socket.connect(port, address, (error?: Error) => (error ? fail(error) : done()));
-    });
-    const channel: Channel = { socket, connected, pending, retireAt: Date.now() + maxAgeMs, questions: 0 };
-    connected.catch(() => drop(channel));
+    const channel: Channel = {
+      socket,
+      retireAt: now + maxAgeMs,
+      questions: 0,
+      pending: 0,
+      early: [],
+      retired: false,
+      closed: false,
+    };
     // ICMP 'port unreachable' and the like: every question on this socket has met the same fate.
     socket.on("error", (error) => {
-      for (const waiting of pending.values()) waiting.fail(error);
+      failAll(channel, error);
+      if (channel.early !== undefined) unconnected(channel);
     });
-    socket.on("message", (bytes) => {
-      const waiting = bytes.length >= 2 ? pending.get(u16(bytes, 0)) : undefined;
-      const reply = waiting && matchReply(waiting.bytes, waiting.question, bytes);
-      if (reply === undefined) mismatched();
-      else waiting!.done(reply);
+    socket.on("message", (bytes) => received(channel, bytes));
+    // Node hands a failure (no route, for one) to the callback instead of 'error'.
+    socket.connect(port, address, (error?: Error) => {
+      if (error) {
+        failAll(channel, error);
+        unconnected(channel);
+        return;
+      }
+      const early = channel.early ?? [];
+      channel.early = undefined;
+      for (const one of early) if (pending.get(one.id) === one) send(one);
+      closeWhenDone(channel);
     });
     channels.push(channel);
     return channel;
   }
 
+  function unconnected(channel: Channel): void {
+    channel.early = undefined;
+    retire(channel);
+  }
+
+  function send({ channel, bytes }: Pending): void {
+    channel.socket.send(bytes, (error) => {
+      if (error) failAll(channel, error);
+    });
+  }
+
+  function received(channel: Channel, bytes: Buffer): void {
+    const waiting = bytes.length >= 2 ? pending.get(u16(bytes, 0)) : undefined;
+    const reply =
+      waiting?.channel === channel ? matchReply(waiting.bytes, waiting.asked.question, bytes) : undefined;
+    if (waiting === undefined || reply === undefined) {
+      mismatched();
+      return;
+    }
+    settle(waiting);
+    if (waiting.scrambled && !backInCase(waiting, reply)) {
+      mismatched();
+      waiting.sink.miscased();
+    } else waiting.sink.answered(reply);
+  }
+
+  function backInCase({ bytes, asked }: Pending, reply: Message): boolean {
+    if (!sameCase(bytes, reply.bytes, asked.question.nameEnd)) return false;
+    letterCase.kept();
+    restoreCase(reply, bytes, asked.bytes);
+    return true;
+  }
+
+  function failAll(channel: Channel, error: Error): void {
+    for (const waiting of pending.items())
+      if (waiting.channel === channel) {
+        settle(waiting);
+        waiting.sink.failed(error);
+      }
+  }
+
+  function settle(waiting: Pending): void {
+    const { channel } = waiting;
+    pending.delete(waiting);
+    channel.pending--;
+    closeWhenDone(channel);
+  }
+
   function pick(): Channel {
-    const now = Date.now();
-    for (const channel of channels)
-      if (channel.questions >= maxQuestions || now >= channel.retireAt) drop(channel);
-    return channels.length < maxChannels ? open() : channels[randomInt(channels.length)]!;
+    const now = performance.now();
+    for (let index = channels.length - 1; index >= 0; index--) {
+      const channel = channels[index]!;
+      if (channel.questions >= maxQuestions || now >= channel.retireAt) retire(channel);
+    }
+    return channels.length < maxChannels ? open(now) : channels[randomBelow(maxChannels)]!;
   }
 
   /** No new questions; the socket closes with its last one. */
-  function drop(channel: Channel): void {
+  function retire(channel: Channel): void {
     channels = channels.filter((other) => other !== channel);
-    if (channel.pending.size === 0) close(channel);
+    channel.retired = true;
+    closeWhenDone(channel);
   }
 
-  function close({ socket, connected }: Channel): void {
-    connected.finally(() => socket.close()).catch(() => undefined);
+  function closeWhenDone(channel: Channel): void {
+    if (!channel.retired || channel.closed || channel.pending > 0 || channel.early !== undefined) return;
+    channel.closed = true;
+    channel.socket.close();
   }
 
   return {
-    ask(query, signal) {
-      const question = readQuestion(query);
-      if (question === undefined) return Promise.reject(new TypeError("not a DNS question"));
+    ask(asked, sink) {
+      if (pending.size >= maxPending) {
+        process.nextTick(() => sink.failed(new Error(`${address} has too many questions to answer`)));
+        return { cancel: () => undefined };
+      }
       const channel = pick();
       channel.questions++;
-      const bytes = Uint8Array.from(query);
-      const id = freeId(channel.pending, u16(query, 0));
+      channel.pending++;
+      const bytes = Buffer.allocUnsafe(asked.bytes.length);
+      bytes.set(asked.bytes);
+      const id = pending.freeId(u16(bytes, 0));
       patchId(bytes, id);
-      return new Promise<Message>((resolve, reject) => {
-        const settle = () => {
-          channel.pending.delete(id);
-          signal.removeEventListener("abort", abort);
-          if (retired || !channels.includes(channel)) drop(channel);
-        };
-        const fail = (error: Error) => {
-          settle();
-          reject(error);
-        };
-        const abort = () => fail(signal.reason as Error);
-        const done = (reply: Message) => {
-          settle();
-          resolve(reply);
-        };
-        channel.pending.set(id, { bytes, question, done, fail });
-        signal.addEventListener("abort", abort);
-        const failed = (error: Error | null) => error && channel.pending.get(id)?.fail(error);
-        channel.connected.then(() => {
-          if (channel.pending.has(id)) channel.socket.send(bytes, failed);
-        }, failed);
-      });
+      const scrambled = letterCase.on() && !asked.signed;
+      if (scrambled) scramble(bytes, asked.question.nameEnd);
+      const waiting: Pending = {
+        id,
+        asked,
+        channel,
+        bytes,
+        scrambled,
+        sink,
+        cancel() {
+          if (pending.get(id) === waiting) settle(waiting);
+        },
+      };
+      pending.add(waiting);
+      if (channel.early === undefined) send(waiting);
+      else channel.early.push(waiting);
+      if (left) retire(channel);
+      return waiting;
     },
-    sent: (query) =>
-      channels.some(({ pending }) => {
-        const waiting = pending.get(u16(query, 0));
-        return waiting !== undefined && Buffer.compare(waiting.bytes, query) === 0;
-      }),
+    sent(query) {
+      const waiting = pending.get(u16(query, 0));
+      return waiting !== undefined && Buffer.compare(waiting.bytes, query) === 0;
+    },
+    get pending() {
+      return pending.size;
+    },
     retire() {
-      retired = true;
-      for (const channel of channels) drop(channel);
+      left = true;
+      for (const channel of channels) retire(channel);
     },
   };
-}
-
-/** Random, not in use on this socket, and not the client's own: a question that comes back to us must be told apart. */
-function freeId(pending: ReadonlyMap<number, unknown>, clientId: number): number {
-  for (;;) {
-    const id = randomInt(0x10000);
-    if (id !== clientId && !pending.has(id)) return id;
-  }
 }

@@ -26,7 +26,7 @@ import type { EngineSettings, StatelessSettings } from "./settings.ts";
 export interface EngineExports {
   readonly memory: WebAssembly.Memory;
   readonly layoutHash: WebAssembly.Global;
-  init(maxSessions: number, maxMappings: number, key0: bigint, key1: bigint): number;
+  init(maxSessions: number, maxMappings: number, dnsCacheBytes: number, key0: bigint, key1: bigint): number;
   process(count: number, nowMs: number): number;
   written(): void;
   pending(): number;
@@ -39,6 +39,8 @@ export interface EngineExports {
   poolIndex(): void;
   nat64(length: number): void;
   replySend(length: number): number;
+  replyStore(length: number, seconds: number, synthesized: number, nowMs: number): void;
+  dnsFlush(): void;
 }
 
 export type EngineLayout = Readonly<Record<keyof typeof layoutOffsets, number>>;
@@ -60,6 +62,8 @@ export interface Engine {
 export interface EngineSizes {
   readonly maxSessions: number;
   readonly maxMappings: number;
+  /** Bytes for DNS answers; default 0 = none are kept. */
+  readonly dnsCache?: number;
 }
 /** A million sessions (specified scale of one worker) and a /16 of mappings; untouched table pages cost no memory. */
 export const defaultSizes: EngineSizes = { maxSessions: 1 << 20, maxMappings: 1 << 17 };
@@ -82,6 +86,7 @@ export async function createEngine(
   const address = exports.init(
     sizes.maxSessions,
     sizes.maxMappings,
+    sizes.dnsCache ?? 0,
     key.readBigInt64LE(0),
     key.readBigInt64LE(8),
   );
@@ -103,6 +108,7 @@ function configuration(exports: EngineExports, layout: EngineLayout, bytes: Uint
     view.setUint32(layout.limits + limitsOffsets.mtuInner, settings.mtuInner, true);
     view.setUint32(layout.limits + limitsOffsets.mtuOuter, settings.mtuOuter, true);
     view.setUint32(layout.limits + limitsOffsets.coalesceUdp, Number(settings.coalesceUdp ?? false), true);
+    view.setUint32(layout.limits + limitsOffsets.dnsRate, settings.dnsRate ?? 0, true);
     view.setUint32(layout.policyTable + policyOffsets.active, Number(settings.active), true);
     view.setUint32(layout.policyTable + policyOffsets.dualStack, Number(settings.dualStack), true);
     view.setUint32(layout.policyTable + policyOffsets.dns, Number(settings.dns), true);

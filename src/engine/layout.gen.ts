@@ -46,8 +46,9 @@ export const DropReason = {
   INBOUND_REMOTE_UNMAPPED: 42,
   HOP_LIMIT_EXPIRED: 43,
   PACKET_TOO_BIG: 44,
-  OUTPUT_FULL: 45,
-  DEVICE_REFUSED: 46,
+  DNS_RATE_LIMITED: 45,
+  OUTPUT_FULL: 46,
+  DEVICE_REFUSED: 47,
 } as const;
 
 /** Every DropReason with its description, in the order of the codes. */
@@ -97,14 +98,16 @@ export const dropReasons: readonly { readonly name: string; readonly code: numbe
   { name: "INBOUND_REMOTE_UNMAPPED", code: 42, description: "From an IPv6 host to the open port of an IPv4 Pod (`--eif`): only what belongs to a session that the Pod opened gets in." },
   { name: "HOP_LIMIT_EXPIRED", code: 43, description: "TTL or hop limit used up; the sender gets Time Exceeded." },
   { name: "PACKET_TOO_BIG", code: 44, description: "Larger than the next link; the sender gets Fragmentation Needed or Packet Too Big." },
-  { name: "OUTPUT_FULL", code: 45, description: "More output than the ring holds in one batch." },
-  { name: "DEVICE_REFUSED", code: 46, description: "The device would not take the packet. Counted by the host." },
+  { name: "DNS_RATE_LIMITED", code: 45, description: "DNS question beyond `dnsRateLimit`." },
+  { name: "OUTPUT_FULL", code: 46, description: "More output than the ring holds in one batch." },
+  { name: "DEVICE_REFUSED", code: 47, description: "The device would not take the packet. Counted by the host." },
 ];
 
 export const Verdict = {
   FORWARD: 1,
   DNS: 2,
   ASK_MAPPING: 3,
+  DNS_REFRESH: 4,
 } as const;
 
 /** Every Verdict with its description, in the order of the codes. */
@@ -112,6 +115,7 @@ export const verdicts: readonly { readonly name: string; readonly code: number; 
   { name: "FORWARD", code: 1, description: "Write it to the device." },
   { name: "DNS", code: 2, description: "A DNS question: the host answers it (address and length are those of the UDP payload)." },
   { name: "ASK_MAPPING", code: 3, description: "Nothing to write: ask the mapping store for `nat4`; a packet waits for the answer." },
+  { name: "DNS_REFRESH", code: 4, description: "As DNS, but the cache has answered it: the host's answer is to be stored, not sent." },
 ];
 
 export const VirtualServer = {
@@ -255,7 +259,10 @@ export const layoutOffsets = {
   poolAddresses: 140,
   poolUse: 144,
   maxPoolAddresses: 148,
-  sizeof: 152,
+  dnsCounters: 152,
+  dnsTypeCounters: 156,
+  dnsRcodeCounters: 160,
+  sizeof: 164,
 } as const;
 
 /** Byte offsets of the fields of Limits (assembly/core/limits.ts). */
@@ -273,7 +280,8 @@ export const limitsOffsets = {
   holdDownMs: 40,
   coalesceUdp: 44,
   podSessions: 48,
-  sizeof: 52,
+  dnsRate: 52,
+  sizeof: 56,
 } as const;
 
 /** Byte offsets of the fields of Policy (assembly/engine/policy.ts). */
@@ -461,5 +469,30 @@ export const blockNetOffsets = {
   sizeof: 40,
 } as const;
 
+/** Byte offsets of the fields of UdpContext (assembly/engine/udp-reply.ts). */
+export const udpContextOffsets = {
+  clientLo: 0,
+  clientHi: 8,
+  serverLo: 16,
+  serverHi: 24,
+  clientPortBE: 32,
+  serverPortBE: 34,
+  family: 36,
+  cacheKey: 40,
+  sizeof: 48,
+} as const;
+
+/** Byte offsets of the fields of DnsCacheCounters (assembly/core/dns-counters.ts). */
+export const dnsCacheCountersOffsets = {
+  hits: 0,
+  misses: 8,
+  entries: 16,
+  evictions: 24,
+  refreshes: 32,
+  stale: 40,
+  synthesized: 48,
+  sizeof: 56,
+} as const;
+
 /** Equal to the engine's global of the same name, or the two are of different builds. */
-export const layoutHash = -833895709;
+export const layoutHash = -823335160;

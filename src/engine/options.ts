@@ -42,15 +42,16 @@ const fewSessions = 1024;
  */
 export async function checkSizes(sizes: EngineSizes): Promise<void> {
   if (await fits(sizes)) return;
-  const { maxSessions, maxMappings } = sizes;
-  const sessions = await largest((n) => fits({ maxSessions: n, maxMappings }), maxSessions);
+  const { maxSessions, maxMappings, dnsCache = 0 } = sizes;
+  const cache = dnsCache > 0 ? ` --dns-cache ${dnsCache >> 10}K` : "";
+  const sessions = await largest((n) => fits({ ...sizes, maxSessions: n }), maxSessions);
   const room =
     sessions > 0
       ? `beside ${maxMappings} mappings there is room for ${sessions} sessions`
-      : `${maxMappings} mappings alone are too many: there is room for ${await largest((n) => fits({ maxSessions: fewSessions, maxMappings: n }), maxMappings)} beside ${fewSessions} sessions`;
+      : `${maxMappings} mappings alone are too many: there is room for ${await largest((n) => fits({ ...sizes, maxSessions: fewSessions, maxMappings: n }), maxMappings)} beside ${fewSessions} sessions`;
   throw new Eg46Error(
     "EG46_USAGE",
-    `--max-sessions ${maxSessions} --max-mappings ${maxMappings}: a worker's memory is too small for that; ${room}`,
+    `--max-sessions ${maxSessions} --max-mappings ${maxMappings}${cache}: a worker's memory is too small for that; ${room}`,
   );
 }
 

@@ -10,6 +10,8 @@ export interface EngineSettings {
   readonly dualStack: boolean;
   /** UDP port 53 is for the DNS proxy. */
   readonly dns: boolean;
+  /** Questions a second for this worker; default 0 = any number. */
+  readonly dnsRate?: number | undefined;
   /** Bytes; towards the Pods and on the external link. */
   readonly mtuInner: number;
   readonly mtuOuter: number;

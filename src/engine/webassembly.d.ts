@@ -6,6 +6,10 @@ declare namespace WebAssembly {
   interface Global {
     readonly value: unknown;
   }
+  class Instance {
+    constructor(module: Module, imports: object);
+    readonly exports: object;
+  }
   class RuntimeError extends Error {}
   class Module {
     constructor(bytes: Uint8Array);

@@ -37,6 +37,7 @@ export function desireForEnvoy(
       maxTtl: dns.maxTtl,
       ...(dns.sorryIp !== undefined && { sorryIp: dns.sorryIp }),
     },
+    dnsRateLimit: dns?.rateLimit ?? 0,
     mappingPool: dns && { subnet: dns.subnet, reserved: dns.reservedStatic },
     warnings: [
       ...(snat?.kind === "none"

@@ -15,6 +15,8 @@ export interface Desired {
   /** One a worker. */
   readonly settings: readonly EngineSettings[];
   readonly dns: DnsConfig | undefined;
+  /** Queries a second, of the whole gateway; 0 = any number. */
+  readonly dnsRateLimit: number;
   readonly mappingPool: { readonly subnet: string; readonly reserved: number } | undefined;
   /** For the operator: what of the configuration finds nothing on this host. */
   readonly warnings: readonly string[];
@@ -53,6 +55,7 @@ export function desire(
       plan: { workers: 1, natSubnets: [], snatPool: [], automap: [], dnsIntercept: false },
       settings: Array.from({ length: workers }, () => ({ ...inactiveSettings, ...common })),
       dns: undefined,
+      dnsRateLimit: 0,
       mappingPool: undefined,
       warnings: [],
     };
@@ -95,6 +98,8 @@ export function desire(
       active: true,
       dualStack: egress.dualStack,
       dns: dns !== undefined,
+      // Pods are spread over the workers: each has its share, and at least one question.
+      ...(dns && dns.rateLimit > 0 && { dnsRate: Math.ceil(dns.rateLimit / used) }),
       natSubnets,
       nat64,
       pool: pools[worker]!,
@@ -104,6 +109,7 @@ export function desire(
       maxTtl: dns.maxTtl,
       ...(dns.sorryIp !== undefined && { sorryIp: dns.sorryIp }),
     },
+    dnsRateLimit: dns?.rateLimit ?? 0,
     mappingPool: dns && { subnet: dns.subnet, reserved: dns.reservedStatic },
     warnings: [
       ...warnings,

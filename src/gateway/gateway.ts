@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { numberToIpv4 } from "../addresses.ts";
 import { createAdmin } from "../admin/server.ts";
 import type { EgressStatus } from "../admin/view.ts";
@@ -7,7 +8,11 @@ import { formatChange, planChange } from "../config/plan.ts";
 import { formatProblem } from "../config/problem.ts";
 import { type EgressConfig, type Resolution, resolveEgress } from "../config/resolve.ts";
 import { startWorkers } from "../dataplane/workers.ts";
+import { createAnswerCache } from "../dns/cache.ts";
 import { createDnsProxy } from "../dns/proxy.ts";
+import { createRateLimit } from "../dns/rate-limit.ts";
+import { upstreamSettings } from "../dns/upstream-options.ts";
+import { Path } from "../engine/layout.gen.ts";
 import { startEnvoyPlane } from "../envoy/plane.ts";
 import { Eg46Error, explain, hasCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
@@ -16,6 +21,7 @@ import type { DnsSocket, FileContents, GatewayOptions, HostFacts } from "../netd
 import { type Desired, desire } from "./desired.ts";
 import { desireForEnvoy } from "./desired-envoy.ts";
 import { createDnsFrontend } from "./dns-frontend.ts";
+import { forgettingSink } from "./forgetting-sink.ts";
 import type { NetdLink } from "./netd-link.ts";
 import { openGatewayStore } from "./store.ts";
 import { createView } from "./view.ts";
@@ -61,14 +67,15 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   if (errors.length > 0)
     throw new Eg46Error("EG46_CONFIG_INVALID", `the configuration has errors\n${errors.join("\n")}`);
 
-  const { certificates } = contents;
+  const { dnsTlsCa } = contents;
+  const certificates = netd.certificates(contents.certificates);
   const { store, reference } = await openGatewayStore(options, certificates, log, netd.phase);
   netd.phase("starting the packet workers");
   const workers = await startWorkers(
     facts.tuns.map(({ fd }) => fd),
     options.engine,
     {
-      dns: (question, reply) => frontend.question(question, reply),
+      dns: (question, refresh, reply) => frontend.question(question, refresh, reply),
       ask: (nat4) => void ask(nat4),
       failed,
     },
@@ -80,10 +87,21 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
       lookup: (nat4) => mappings.lookup(nat4),
       log,
     }));
-  const mappings = createMappings({ store, sink: envoy?.sink ?? workers, log });
-  const dns = createDnsProxy({ mapHost: (host6) => mappings.mapHost(host6), log });
-  const frontend = createDnsFrontend(dns, log);
-  await envoy?.serveDns(dns);
+  const answers = createAnswerCache(options.engine.sizes.dnsCache ?? 0);
+  const mappings = createMappings({
+    store,
+    sink: forgettingSink(envoy?.sink ?? workers, answers.forget),
+    log,
+  });
+  const dns = createDnsProxy({
+    mapHost: (host6) => mappings.mapHost(host6),
+    cache: answers,
+    log,
+    upstreamSettings: upstreamSettings(options.dnsUpstreams, dnsTlsCa),
+  });
+  const dnsLimit = createRateLimit(() => workers.counters().packets[Path.DNS] ?? 0);
+  const frontend = createDnsFrontend(dns, answers, dnsLimit, log);
+  await envoy?.serveDns(frontend.limited);
 
   /** A packet waits for the mapping of an address: the store knows, or it is dropped. */
   async function ask(nat4: number): Promise<void> {
@@ -142,6 +160,11 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
       await workers.configure(desired.settings);
       mappings.setPool(desired.mappingPool);
       dns.configure(desired.dns);
+      dnsLimit.set(desired.dnsRateLimit);
+      if (!isDeepStrictEqual([desired.dns, desired.mappingPool], [applied?.dns, applied?.mappingPool])) {
+        answers.flush();
+        workers.flushDns();
+      }
       await netd.plan(desired.plan);
       if (desired.feed !== undefined) await envoy?.configure(desired.feed);
       if (egress !== undefined) log.level = egress.debugLog ? "debug" : options.logLevel;
@@ -197,7 +220,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   }
 
   const view = createView({
-    ...{ mappings, store, dns, health, status },
+    ...{ mappings, store, dns, answers, health, status },
     workers: envoy === undefined ? workers : { ...workers, counters: envoy.counters },
     storeReference: reference,
     egress: () => inForce,

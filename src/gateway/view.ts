@@ -1,6 +1,8 @@
 import type { EgressStatus, GatewayView, SnatAddress } from "../admin/view.ts";
 import type { EgressConfig } from "../config/resolve.ts";
 import type { Workers } from "../dataplane/workers.ts";
+import type { AnswerCache } from "../dns/cache.ts";
+import { readEngineDnsCounts, withHits } from "../dns/cache-counts.ts";
 import type { DnsProxy } from "../dns/proxy.ts";
 import type { NatBehaviour, NatProtocol } from "../engine/behaviour.ts";
 import { DropReason, dropReasons, paths, VirtualServer } from "../engine/layout.gen.ts";
@@ -17,6 +19,7 @@ export interface ViewParts {
   readonly store: MappingStore;
   readonly storeReference: StoreReference;
   readonly dns: DnsProxy;
+  readonly answers: AnswerCache;
   health(): { ok: boolean; reasons: string[] };
   status(): EgressStatus;
   egress(): EgressConfig | undefined;
@@ -30,12 +33,18 @@ export function createView({
   store,
   storeReference,
   dns,
+  answers,
   health,
   status,
   egress,
   behaviour,
 }: ViewParts): GatewayView {
   const sessions = createSessions(workers.memories);
+  const dnsCache = () => ({ worker: readEngineDnsCounts(workers.memories), gateway: answers.counts() });
+  const dnsStats = () => {
+    const { worker, gateway } = dnsCache();
+    return withHits(dns.stats(), worker, gateway);
+  };
   return {
     health,
     status,
@@ -53,7 +62,7 @@ export function createView({
         ...(config?.dns ? [server("egress-ipv4-nat46", VirtualServer.EGRESS_IPV4_NAT46)] : []),
         ...(config?.nat64 ? [server("egress-ipv6-nat64", VirtualServer.EGRESS_IPV6_NAT64)] : []),
         ...(config?.dns
-          ? [{ name: "egress-dns-ipv4", totalConnections: dns.stats().questions, currentConnections: 0 }]
+          ? [{ name: "egress-dns-ipv4", totalConnections: dnsStats().questions, currentConnections: 0 }]
           : []),
       ];
     },
@@ -76,7 +85,8 @@ export function createView({
     watchSessions: sessions.watch,
     snatPool: () => addPoolUse(workers.memories.map(readPoolUse)).map((each) => withCounts(each, behaviour)),
     sessions: () => workers.counters().alive.reduce((sum, count) => sum + count, 0),
-    dns: () => dns.stats(),
+    dns: dnsStats,
+    dnsCache,
     mappings: () => mappings.status(),
     store: () => storeReference,
     async *listMappings() {

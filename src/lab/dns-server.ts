@@ -82,6 +82,20 @@ export async function startDnsServer({
   udp.on("message", (query, { address: source, port: sourcePort }) =>
     answer(query, "udp", source, (reply) => udp.send(reply, sourcePort, source, () => undefined)),
   );
+  /** A port of any number that TCP gives may be in use for UDP; then another is tried. */
+  async function bindBoth(): Promise<void> {
+    for (let tries = port === 0 ? 20 : 1; ; tries--) {
+      await once(tcp.listen(port, address), "listening");
+      try {
+        await once(udp.bind((tcp.address() as AddressInfo).port, address), "listening");
+        return;
+      } catch (error) {
+        if (tries === 1) throw error;
+        await once(tcp.close(), "close");
+      }
+    }
+  }
+
   const connections = new Set<{ destroy(): void }>();
   tcp.on("connection", (socket) => {
     const reader = createFrameReader();
@@ -100,9 +114,13 @@ export async function startDnsServer({
     });
   });
 
-  await once(udp.bind(port, address), "listening");
-  const bound = udp.address().port;
-  await once(tcp.listen(bound, address), "listening");
+  try {
+    await bindBoth();
+  } catch (error) {
+    tcp.close();
+    udp.close();
+    throw error;
+  }
   return {
     address,
     port: (tcp.address() as AddressInfo).port,

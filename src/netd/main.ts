@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { observeAll } from "../config/observe.ts";
+import { readAuthority } from "../dns/upstream-options.ts";
 import { readFeedTls } from "../envoy/feed-tls.ts";
 import { writeStaticFiles } from "../envoy/files.ts";
 import type { Logger } from "../log.ts";
@@ -31,9 +32,10 @@ export interface RunOptions {
 export async function runNetd(options: RunOptions, log: Logger): Promise<number> {
   const { envoy } = options.gateway;
   checkPrerequisites(envoy === undefined);
-  // Each gateway process gets them read anew; here it is only seen whether that works.
+  // They are read again, and watched, later; here it is only seen whether that works.
   await observeAll(options.gateway.files);
   readCertificates(options.gateway);
+  readAuthority(options.gateway.dnsUpstreams);
   readFeedTls(envoy?.tls);
   const identity = gatewayIdentity();
   const main = options.gatewayMain ?? fileURLToPath(new URL("../gateway/main.js", import.meta.url));

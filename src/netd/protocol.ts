@@ -1,10 +1,12 @@
 import type { Snapshot } from "../config/observe.ts";
+import type { UpstreamOptions } from "../dns/upstream-options.ts";
 import type { NatBehaviour } from "../engine/behaviour.ts";
 import type { EngineOptions } from "../engine/options.ts";
 import type { FeedTls } from "../envoy/feed-tls.ts";
 import type { EnvoyOptions } from "../envoy/options.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Certificates } from "../mappings/certificates.ts";
+import type { RedisWait } from "../mappings/redis-replication.ts";
 
 /**
  * What netd (privileged) and the gateway (unprivileged) say to each other over the IPC channel of the spawn.
@@ -99,6 +101,8 @@ export interface FileContents {
   readonly config: Snapshot;
   readonly certificates: Certificates;
   readonly feedTls?: FeedTls | undefined;
+  /** PEM: whose certificates of DNS upstreams count. */
+  readonly dnsTlsCa?: Uint8Array | undefined;
 }
 
 export type ToGateway =
@@ -111,6 +115,8 @@ export type ToGateway =
   | { readonly type: "facts"; readonly facts: HostFacts }
   /** A settled change of the files. */
   | { readonly type: "config"; readonly snapshot: Snapshot }
+  /** New files for the store's TLS, checked: for the connections to come. */
+  | { readonly type: "certificates"; readonly certificates: Certificates }
   /** To be answered by 'pong' while packets and DNS can be served. */
   | { readonly type: "ping" }
   /**
@@ -151,10 +157,12 @@ export interface GatewayOptions {
   readonly redisCert?: string | undefined;
   readonly redisKey?: string | undefined;
   readonly redisCa?: string | undefined;
+  readonly redisWait: RedisWait;
   readonly workers: number;
   /** Of each worker. */
   readonly engine: EngineOptions;
   readonly behaviour: NatBehaviour;
+  readonly dnsUpstreams?: UpstreamOptions | undefined;
   readonly admin: string;
   readonly logLevel: string;
   /** Envoy is the data plane. */

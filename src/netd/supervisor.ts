@@ -1,15 +1,16 @@
 import { fileSource } from "../config/observe.ts";
+import { readAuthority } from "../dns/upstream-options.ts";
 import { type FeedTls, readFeedTls } from "../envoy/feed-tls.ts";
 import { Eg46Error, explain } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { type Certificates, readCertificates } from "../mappings/certificates.ts";
+import { watchCertificates } from "./certificates-watch.ts";
 import { type GatewayProcess, startGateway } from "./gateway-process.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { watchHost } from "./host-watch.ts";
 import type { RunOptions } from "./main.ts";
 import type { Network } from "./network.ts";
 import type { Identity } from "./privileges.ts";
-import type { NetworkPlan, ToNetd } from "./protocol.ts";
+import type { FileContents, NetworkPlan, ToNetd } from "./protocol.ts";
 
 const firstBackoffMs = 100;
 const longestBackoffMs = 5000;
@@ -44,6 +45,16 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
     child?.process.send({ type: "config", snapshot });
   }, over.signal);
 
+  let certificates = await watchCertificates(
+    options.gateway,
+    (next) => {
+      certificates = next;
+      child?.process.send({ type: "certificates", certificates });
+    },
+    log,
+    over.signal,
+  );
+
   return new Promise((resolve) => {
     let everReady = false;
     let stopping = false;
@@ -53,7 +64,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
 
     function launch(): void {
       try {
-        child = start(readCertificates(options.gateway), readFeedTls(options.gateway.envoy?.tls));
+        child = start(readAuthority(options.gateway.dnsUpstreams), readFeedTls(options.gateway.envoy?.tls));
       } catch (error) {
         // For one a certificate that is just being replaced.
         log.error(explain(error));
@@ -66,7 +77,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
       backoffMs = Math.min(backoffMs * 2, longestBackoffMs);
     }
 
-    function start(certificates: Certificates, feedTls: FeedTls | undefined): Child {
+    function start(dnsTlsCa: FileContents["dnsTlsCa"], feedTls: FeedTls | undefined): Child {
       const gateway = startGateway(
         { main, identity, tuns: network.tuns, storeFolder },
         {
@@ -87,7 +98,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
         type: "start",
         facts: { ...network.facts(), ...gateway.descriptors },
         options: { ...options.gateway, storeFolder: gateway.storeFolder },
-        contents: { config, certificates, feedTls },
+        contents: { config, certificates, dnsTlsCa, feedTls },
       });
       return started;
     }

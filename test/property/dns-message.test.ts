@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import dnsPacket, { type Answer, type DecodedPacket, type Packet } from "dns-packet";
+import dnsPacket, { type DecodedPacket } from "dns-packet";
 import fc from "fast-check";
 import { createFrameReader, frame } from "../../src/dns/framing.ts";
 import {
@@ -13,45 +13,9 @@ import {
 } from "../../src/dns/message.ts";
 import { expandName, nameToText, skipName, textToName } from "../../src/dns/name.ts";
 import { createWriter } from "../../src/dns/writer.ts";
+import { dnsPackets } from "../support/dns-packets.ts";
 
 const seed = Number(process.env.EGRESS46_SEED ?? 46);
-const label = fc.string({ unit: fc.constantFrom(..."abcXYZ019-_"), minLength: 1, maxLength: 20 });
-const name = fc.array(label, { minLength: 1, maxLength: 6 }).map((labels) => labels.join("."));
-const ttl = fc.nat(0x7fffffff);
-const octets = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
-const address4 = octets(4).map((bytes) => bytes.join("."));
-const address6 = fc
-  .array(fc.integer({ min: 1, max: 0xffff }), { minLength: 8, maxLength: 8 })
-  .map((groups) => groups.map((group) => group.toString(16)).join(":"));
-const record: fc.Arbitrary<Answer> = fc.oneof(
-  fc.record({ type: fc.constant("A" as const), name, ttl, data: address4 }),
-  fc.record({ type: fc.constant("AAAA" as const), name, ttl, data: address6 }),
-  fc.record({
-    type: fc.constantFrom("CNAME" as const, "NS" as const, "PTR" as const),
-    name,
-    ttl,
-    data: name,
-  }),
-  fc.record({ type: fc.constant("TXT" as const), name, ttl, data: fc.string({ maxLength: 60 }) }),
-);
-const records = fc.array(record, { maxLength: 6 });
-const packet: fc.Arbitrary<Packet> = fc.record({
-  type: fc.constantFrom("query" as const, "response" as const),
-  id: fc.nat(0xffff),
-  flags: fc.constantFrom(
-    0,
-    dnsPacket.RECURSION_DESIRED,
-    dnsPacket.AUTHORITATIVE_ANSWER,
-    dnsPacket.CHECKING_DISABLED,
-  ),
-  questions: fc
-    .record({ name, type: fc.constantFrom("A" as const, "AAAA" as const, "TXT" as const) })
-    .map((one) => [one]),
-  answers: records,
-  authorities: records,
-  additionals: records,
-});
-
 const sections = [
   ["answer", "answers"],
   ["authority", "authorities"],
@@ -80,7 +44,7 @@ function assertSameAsOracle(bytes: Uint8Array, expected: DecodedPacket): void {
 
 test("messages that dns-packet writes are read as it reads them", () => {
   fc.assert(
-    fc.property(packet, (content) => {
+    fc.property(dnsPackets, (content) => {
       const bytes = dnsPacket.encode(content);
       assertSameAsOracle(bytes, dnsPacket.decode(bytes));
     }),
@@ -144,7 +108,7 @@ test("names at any offset of any bytes: within the message or refused, as by dns
 test("messages cut or changed anywhere: read or refused, every offset inside the message", () => {
   fc.assert(
     fc.property(
-      packet,
+      dnsPackets,
       fc.array(fc.tuple(fc.nat(2000), fc.nat(255)), { maxLength: 8 }),
       fc.nat(2000),
       (content, changes, cut) => {

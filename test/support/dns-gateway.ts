@@ -1,5 +1,6 @@
 /** A DNS proxy in front of real lab DNS servers on loopback, with mappings kept in a table. */
 import { pino } from "pino";
+import type { AnswerCache } from "../../src/dns/cache.ts";
 import { createDnsProxy, type DnsConfig, type DnsProxy, type HostMapping } from "../../src/dns/proxy.ts";
 import { type LabDnsServer, startDnsServer, type Zone } from "../../src/lab/dns-server.ts";
 import { testZone } from "./dns-names.ts";
@@ -18,12 +19,15 @@ export interface TestGatewayOptions {
   readonly config?: Partial<DnsConfig>;
   /** Instead of the table. */
   readonly mapHost?: (host6: string) => Promise<HostMapping>;
+  /** Default: none. */
+  readonly cache?: AnswerCache;
 }
 
 export async function startTestGateway({
   zone = testZone,
   config,
   mapHost,
+  cache,
 }: TestGatewayOptions = {}): Promise<TestGateway> {
   const upstream = await startDnsServer({ address: "127.0.0.1", zone });
   const mappings = new Map<string, string>();
@@ -36,6 +40,7 @@ export async function startTestGateway({
     mapHost: mapHost ?? claim,
     log: pino({ level: "silent" }),
     upstreamPort: upstream.port,
+    ...(cache && { cache }),
   });
   proxy.configure({ upstreams: [upstream.address], maxTtl: 3600, ...config });
   return {

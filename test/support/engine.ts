@@ -45,12 +45,19 @@ export const labSettings: EngineSettings = {
   pool: [poolEntry(snat4), poolEntry(snat6)],
 };
 
+export interface DnsQuestion {
+  readonly context: Uint8Array;
+  readonly question: Uint8Array;
+  /** The cache has answered it; absent: it hasn't. */
+  readonly refresh?: true;
+}
+
 export interface Result {
   /** What was written to the device. */
   readonly outputs: readonly Uint8Array[];
   /** Drop counters that went up, by name. */
   readonly drops: Readonly<Record<string, number>>;
-  readonly questions: readonly { readonly context: Uint8Array; readonly question: Uint8Array }[];
+  readonly questions: readonly DnsQuestion[];
   /** NAT addresses that the store was asked for. */
   readonly asked: readonly string[];
 }
@@ -80,10 +87,10 @@ export async function startLab(
 ): Promise<Lab> {
   const engine = await createEngine(options.sizes ?? smallSizes, options.key);
   const device = memoryDevice(engine.bytes);
-  const questions: { context: Uint8Array; question: Uint8Array }[] = [];
+  const questions: DnsQuestion[] = [];
   const asked: string[] = [];
   const pump = createPump(engine, options.wrap?.(device) ?? device, {
-    dns: (context, question) => questions.push({ context, question }),
+    dns: (context, question, refresh) => questions.push({ context, question, ...(refresh && { refresh }) }),
     ask: (address) => asked.push(numberToIpv4(address)),
   });
   let settings = labSettings;

@@ -1,4 +1,5 @@
 import type { GatewayView, ListedSession } from "../../../src/admin/view.ts";
+import type { DnsCacheCounts } from "../../../src/dns/cache-counts.ts";
 
 export const sampleSession: ListedSession = {
   id: "0-4-3",
@@ -15,6 +16,12 @@ export const sampleSession: ListedSession = {
   state: "ESTABLISHED",
   ageMs: 65_000,
   idleMs: 1_500,
+};
+
+const sampleDnsCache: DnsCacheCounts = {
+  ...{ hits: 7, misses: 2, entries: 2, evictions: 1, refreshes: 1, stale: 0, synthesized: 4 },
+  types: { A: 5, AAAA: 2, PTR: 0, SRV: 0, TXT: 0, MX: 0, HTTPS: 0, other: 0 },
+  responses: { NOERROR: 7 },
 };
 
 /** A view with a value of every kind; each test replaces what it is about. */
@@ -55,15 +62,27 @@ export function sampleView(replaced: Partial<GatewayView> = {}): GatewayView {
         icmp: { counts: "ports", inUse: 0, allocated: 7, exhausted: 1 },
       },
     ],
+    dnsCache: () => ({ worker: sampleDnsCache, gateway: { ...sampleDnsCache, stale: 3 } }),
     dns: () => ({
       questions: 12,
       responses: { NOERROR: 10, NXDOMAIN: 2 },
       synthesized: 6,
       failures: { timeout: 1 },
+      upstreams: [
+        {
+          ...{ address: "192.0.2.53", transport: "udp, 0x20", healthy: true },
+          ...{ questions: 20, answered: 17, refused: 1, silent: 2, latencyMs: { p50: 2.5, p99: 40 } },
+        },
+        {
+          ...{ address: "2001:db8::53", transport: "udp", healthy: false, problem: "connect ECONNREFUSED" },
+          ...{ questions: 3, answered: 0, refused: 0, silent: 3 },
+        },
+      ],
     }),
     mappings: () => ({
       known: 6,
       malformed: 1,
+      conflicts: 2,
       poolSize: 254,
       poolUsed: 5,
       storeConnected: true,

@@ -42,7 +42,9 @@ store       lmdb:/x, connected
 mappings    6 known, 1 malformed
 DNS46 pool  5 of 254 addresses used
 sessions    4, room for 1000
-DNS         12 questions, 6 answers with an A record made from AAAA`,
+DNS         12 questions, 6 answers with an A record made from AAAA
+upstreams   192.0.2.53 by udp, 0x20: healthy, 20 questions, half of the answers within 2.5 ms, 99 % within 40 ms
+            2001:db8::53 by udp: NOT answering, connect ECONNREFUSED, 3 questions`,
   );
 });
 
@@ -57,6 +59,7 @@ test("status text: waiting, not healthy, store away, no DNS46", () => {
     health: { ok: false, reasons: ["the mapping store is away"] },
     store: { name: "redis://store:6379", connected: false },
     mappings: { known: 0, malformed: 0, poolSize: 0, poolUsed: 0 },
+    dns: { ...base.dns, upstreams: [] },
   } as const;
   assert.equal(
     formatStatus(waiting),

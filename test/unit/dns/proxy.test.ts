@@ -69,14 +69,15 @@ function ttls(packet: DecodedPacket, type: string): number[] {
     .map((answer) => ("ttl" in answer ? (answer.ttl ?? -1) : -1));
 }
 
-/** The upstream's reply to the last question of this name and type, with the client's ID. */
-function upstreamBytes(gateway: TestGateway, { name, type = "A" }: Ask, id: Buffer): Buffer {
+/** The upstream's reply to the last question of this name and type, with the client's ID and letter case. */
+function upstreamBytes(gateway: TestGateway, { name, type = "A" }: Ask, query: Buffer): Buffer {
   const number = dnsPacket.encode({ questions: [{ name: ".", type: type as RecordType }] }).readUInt16BE(13);
   const exchange = gateway.upstream.exchanges.findLast(
     (candidate) => candidate.name === name.toLowerCase() && candidate.type === number,
   );
   const bytes = Buffer.from(exchange?.reply ?? []);
-  id.copy(bytes, 0, 0, 2);
+  query.copy(bytes, 0, 0, 2);
+  query.copy(bytes, 12, 12, query.indexOf(0, 12));
   return bytes;
 }
 

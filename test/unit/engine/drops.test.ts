@@ -344,6 +344,12 @@ const rows: readonly Row[] = [
     },
     1,
   ),
+  row("DNS_RATE_LIMITED", "the second question of a second", (lab) => {
+    lab.configure({ dns: true, dnsRate: 1 });
+    const question = out(flow44, "udp", { destinationPort: 53 });
+    assert.equal(lab.push([question]).questions.length, 1);
+    return question;
+  }),
   row("OUTPUT_FULL", "a super-packet of many questions", (lab) => {
     lab.configure({ dns: true });
     const details = { destinationPort: 53, checksum: "partial", gsoSize: 10, payload: bytes(3850) } as const;

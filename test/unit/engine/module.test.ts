@@ -24,6 +24,8 @@ const functions = [
   "poolIndex",
   "nat64",
   "replySend",
+  "replyStore",
+  "dnsFlush",
 ];
 
 describe("engine.wasm", () => {

@@ -317,3 +317,23 @@ test("DNS46: subnet to the TUN, interception, pool and proxy", () => {
   assert.deepEqual(desired.dns, { upstreams: dns.upstreams, maxTtl: 77, sorryIp: dns.sorryIp });
   assert.deepEqual(desired.mappingPool, { subnet: dns.subnet, reserved: 5 });
 });
+
+for (const [rateLimit, workers, each] of [
+  [0, 2, undefined],
+  [1000, 1, 1000],
+  [1000, 3, 334],
+  [1, 4, 1],
+  [4_294_967_295, 2, 2_147_483_648],
+] as const)
+  test(`dnsRateLimit ${rateLimit} with ${workers} workers: ${each ?? "no limit"} each`, () => {
+    const dns = {
+      ...{ subnet: "10.244.50.0/24", upstreams: ["192.0.2.53"], maxTtl: 77, reservedStatic: 5 },
+      rateLimit,
+    };
+    const { settings, dnsRateLimit } = desire(egress(automap, { dns }), facts, workers);
+    assert.equal(dnsRateLimit, rateLimit);
+    assert.deepEqual(
+      settings.map(({ dnsRate }) => dnsRate),
+      Array.from({ length: workers }, () => each),
+    );
+  });

@@ -1,0 +1,75 @@
+/**
+ * Questions without a usable answer are not asked again for a while (RFC 9520 §3.2: 1 s at least, 5 min at most): a
+ * broken zone, asked for by everybody, shall not cost its upstreams and our clients a wait each time.
+ */
+import type { Asked } from "./asked.ts";
+import { flag, headerLength, u16 } from "./message.ts";
+import { foldOctet } from "./name.ts";
+
+export interface Failure {
+  /** RCODE that the upstreams gave; undefined: no answer. */
+  readonly code: number | undefined;
+  /** `performance.now()`. */
+  readonly until: number;
+}
+
+export interface FailureCache {
+  /** Undefined: it may be asked. */
+  recall(asked: Asked, now: number): Failure | undefined;
+  remember(asked: Asked, code: number | undefined, now: number): void;
+  forget(asked: Asked): void;
+  clear(): void;
+  readonly size: number;
+}
+
+const shortestMs = 1000;
+const longestMs = 300_000;
+const maxEntries = 4096;
+
+interface Entry extends Failure {
+  readonly lifetimeMs: number;
+}
+
+export function createFailureCache(): FailureCache {
+  /** The oldest first. An entry that is over stays for its lifetime: failing again doubles it. */
+  const entries = new Map<string, Entry>();
+  return {
+    recall(asked, now) {
+      if (entries.size === 0) return undefined;
+      const entry = entries.get(keyOf(asked));
+      return entry !== undefined && now < entry.until ? entry : undefined;
+    },
+    remember(asked, code, now) {
+      const key = keyOf(asked);
+      const before = entries.get(key);
+      const lifetimeMs = before === undefined ? shortestMs : Math.min(longestMs, before.lifetimeMs * 2);
+      entries.delete(key);
+      entries.set(key, { code, until: now + lifetimeMs, lifetimeMs });
+      if (entries.size > maxEntries) entries.delete(entries.keys().next().value!);
+    },
+    forget(asked) {
+      if (entries.size > 0) entries.delete(keyOf(asked));
+    },
+    clear: () => entries.clear(),
+    get size() {
+      return entries.size;
+    },
+  };
+}
+
+/** Name, type and class. RD and CD ask for something else of the upstream: without CD a bogus answer is SERVFAIL. */
+function keyOf({ bytes, question }: Asked): string {
+  return `${u16(bytes, 2) & (flag.rd | flag.cd)} ${foldedQuestion(bytes, question.nameEnd, question.end)}`;
+}
+
+const folded = Buffer.allocUnsafe(512);
+
+/** Name in lower case, then type and class, an octet a character. */
+function foldedQuestion(bytes: Uint8Array, nameEnd: number, end: number): string {
+  const length = end - headerLength;
+  for (let index = 0; index < length; index++) {
+    const octet = bytes[headerLength + index]!;
+    folded[index] = index < nameEnd - headerLength ? foldOctet(octet) : octet;
+  }
+  return folded.toString("latin1", 0, length);
+}
