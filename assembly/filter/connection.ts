@@ -8,6 +8,7 @@ import { setFilterState } from "./filter-state";
 import { OK, getProperty } from "./hostcalls";
 import { resultAt, resultPointer, resultSize, resultSizePointer, takeBack } from "./lent";
 import { active, dualStack, isInternal, isNatAddress, pairedAddress, settingsKnown, snatAddress } from "./settings";
+import { whole } from "./table";
 import { ascii, beginText, put, putAddress, putEndpoint } from "./text";
 
 export enum Outcome {
@@ -73,7 +74,7 @@ export function readEnds(): bool {
 /** Of the effective context. Takes back what was lent. */
 export function decide(): Outcome {
   if (!readEnds()) return refuse(DropReason.IP_VERSION_UNKNOWN);
-  if (!settingsKnown) return Outcome.WAIT;
+  if (!settingsKnown || !whole) return Outcome.WAIT;
   if (!active) return refuse(DropReason.EGRESS_NOT_CONFIGURED);
   if (!isInternal(podLo, podHi)) return refuse(DropReason.SOURCE_NOT_INTERNAL);
   return isMapped(targetLo, targetHi) ? decide4() : decide6();

@@ -17,6 +17,8 @@ let generation: u32 = 0;
 let applied: u32 = 0;
 let settingsVersion: u32 = 0;
 let settingsSeen: bool = false;
+/** False: the table lacks what the log has. What looks like any IPv4 address might be a NAT address. */
+export let whole: bool = false;
 
 /** Brings settings and mappings in line with shared data. True: something changed. Takes back what was lent. */
 export function sync(): bool {
@@ -40,10 +42,12 @@ export function sync(): bool {
   if (current != generation) {
     makeRoom(mappings);
     clearMappings();
+    whole = false;
     generation = current;
     applied = 0;
   }
   while (applied < size) if (!applyChunk(size)) return true;
+  whole = true;
   return true;
 }
 

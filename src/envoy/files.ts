@@ -1,5 +1,5 @@
 /** The files in the folder that Envoy reads. A file is replaced by renaming: Envoy never sees half of one. */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stringify } from "yaml";
@@ -34,6 +34,11 @@ export function writeDynamicFiles(
     replace(join(options.dir, "clusters.yaml"), yaml(clusterResources(sources)));
     replace(join(options.dir, "listeners.yaml"), yaml(listenerResources(ipv6, options)));
   });
+}
+
+/** Whether there are any, of an earlier run. */
+export function hasDynamicFiles({ dir }: EnvoyOptions): boolean {
+  return ["clusters.yaml", "listeners.yaml"].every((name) => existsSync(join(dir, name)));
 }
 
 /** A further file beside them. Throws EG46_ENVOY_DIR. */

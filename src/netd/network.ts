@@ -1,7 +1,7 @@
 import { formatCidr, parseCidr } from "../addresses.ts";
 import { close } from "../dataplane/syscalls.ts";
 import { closeTun, type Tun } from "../dataplane/tun.ts";
-import { writeDynamicFiles } from "../envoy/files.ts";
+import { hasDynamicFiles, writeDynamicFiles } from "../envoy/files.ts";
 import type { EnvoyOptions } from "../envoy/options.ts";
 import type { Logger } from "../log.ts";
 import { applySteps, undoSteps } from "./apply.ts";
@@ -147,6 +147,8 @@ export async function setUpNetwork(
     const first = desiredState(host(), plan);
     // A predecessor's: Envoy goes on with what it knows until the first plan is there.
     await converge(envoy !== undefined && divertsToEnvoy(nft) ? { ...first, nft } : first, true, links);
+    // An Envoy that is started early finds files, too.
+    if (envoy !== undefined && !hasDynamicFiles(envoy)) writeDynamicFiles(envoy, [], facts().internalNets);
   } catch (error) {
     release();
     throw error;
