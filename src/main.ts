@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   tmctl: async () => (await import("./cli/tmctl.ts")).registerTmctl,
   translate: async () => (await import("./cli/translate.ts")).registerTranslate,
   "envoy-config": async () => (await import("./cli/envoy-config.ts")).registerEnvoyConfig,
+  dig: async () => (await import("./cli/dig.ts")).registerDig,
   mappings: async () => (await import("./cli/mappings.ts")).registerMappings,
 };
 

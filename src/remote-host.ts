@@ -11,7 +11,8 @@ export function isRemoteHost(address: Uint8Array): boolean {
   return !excluded.some(([prefix, bits]) => hasPrefix(address, prefix, bits));
 }
 
-function hasPrefix(address: Uint8Array, prefix: readonly number[], bits: number): boolean {
+/** Both in wire order; octets that `prefix` lacks are zero. */
+export function hasPrefix(address: Uint8Array, prefix: ArrayLike<number>, bits: number): boolean {
   for (let index = 0; index * 8 < bits; index++) {
     const mask = 0xff00 >>> Math.min(8, bits - index * 8);
     if ((((address[index] ?? 0) ^ (prefix[index] ?? 0)) & mask & 0xff) !== 0) return false;

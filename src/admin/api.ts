@@ -1,3 +1,4 @@
+import type { DigResult } from "../dns/dig.ts";
 import type { StoreReference } from "../mappings/open.ts";
 import type {
   DnsCounters,
@@ -27,6 +28,8 @@ export type StoreBody = StoreReference;
 
 export type SessionsBody = SessionPage;
 
+export type DigBody = DigResult;
+
 export interface SnatPoolBody {
   readonly addresses: readonly SnatAddress[];
 }
@@ -36,10 +39,13 @@ export interface StatusBody extends EgressStatus {
   readonly uptimeSeconds: number;
   readonly health: { readonly ok: boolean; readonly reasons: readonly string[] };
   readonly store: { readonly name: string; readonly connected: boolean; readonly problem?: string };
-  readonly mappings: Pick<MappingSummary, "known" | "malformed" | "poolSize" | "poolUsed">;
+  readonly mappings: Pick<
+    MappingSummary,
+    "known" | "malformed" | "poolSize" | "poolUsed" | "poolGrowth" | "poolExhaustedInS"
+  >;
   readonly sessions: number;
   readonly maxSessions: number;
-  readonly dns: DnsCounters;
+  readonly dns: Pick<DnsCounters, "questions" | "synthesized" | "responses" | "failures" | "upstreams">;
 }
 
 /** Any response of status 400 and above. */

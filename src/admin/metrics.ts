@@ -3,6 +3,7 @@ import { natProtocols } from "../engine/behaviour.ts";
 import { version } from "../version.ts";
 import { dnsCacheFamilies } from "./dns-cache-metrics.ts";
 import { dnsUpstreamFamilies } from "./dns-upstream-metrics.ts";
+import { registerHistogram } from "./histogram.ts";
 import type { GatewayView } from "./view.ts";
 
 type Labels = Readonly<Record<string, string>>;
@@ -101,25 +102,42 @@ const families: readonly Family[] = [
     "NAT addresses of the pool that are taken",
     (view) => view.mappings().poolUsed,
   ),
+  gauge(
+    "egress46_dns46_pool_growth",
+    "Addresses of the pool taken in an hour (negative: given back), by the last hour; 0 in the first minutes",
+    (view) => view.mappings().poolGrowth ?? 0,
+  ),
+  gauge(
+    "egress46_dns46_pool_exhausted_seconds",
+    "When the pool is exhausted if it grows as in the last hour, seconds from now",
+    (view) => view.mappings().poolExhaustedInS ?? Number.POSITIVE_INFINITY,
+  ),
   gauge("egress46_store_connected", "1 while the mapping store answers", (view) =>
     Number(view.mappings().storeConnected),
   ),
   gauge("egress46_store_writable", "1 while the mapping store takes new mappings", (view) =>
     Number(view.mappings().storeProblem === undefined),
   ),
-  counter("egress46_dns_questions_total", "DNS questions from Pods", (view) => view.dns().questions),
+  {
+    kind: "counter",
+    name: "egress46_dns_requests_total",
+    help: "DNS questions from Pods, by type (the common ones) and transport",
+    labels: ["type", "proto"],
+    read: (view) => view.dns().requests.map(({ type, proto, count }) => [{ type, proto }, count]),
+  },
+  {
+    kind: "counter",
+    name: "egress46_dns_responses_total",
+    help: "DNS answers to Pods, by response code and where they come from: upstream, cache, stale, synthesized, local",
+    labels: ["rcode", "source"],
+    read: (view) =>
+      view.dns().responsesBySource.map(({ rcode, source, count }) => [{ rcode, source }, count]),
+  },
   counter(
     "egress46_dns_synthesized_total",
     "DNS answers with an A record made from an AAAA record",
     (view) => view.dns().synthesized,
   ),
-  {
-    kind: "counter",
-    name: "egress46_dns_responses_total",
-    help: "DNS answers to Pods, by response code",
-    labels: ["rcode"],
-    read: (view) => Object.entries(view.dns().responses).map(([rcode, value]) => [{ rcode }, value]),
-  },
   {
     kind: "counter",
     name: "egress46_dns_failures_total",
@@ -167,6 +185,12 @@ function counter(name: string, help: string, read: (view: GatewayView) => number
 /** A registry of its own whose metrics read the view at each scrape: nothing is counted twice or kept in step. */
 export function createMetrics(view: GatewayView): Registry {
   const registry = new Registry();
+  registerHistogram(
+    registry,
+    "egress46_dns_request_duration_seconds",
+    "From a DNS question's arrival to its answer",
+    () => view.dns().duration,
+  );
   for (const { kind, name, help, labels = [], read } of families) {
     const common = { name, help, labelNames: [...labels], registers: [registry] };
     if (kind === "gauge")

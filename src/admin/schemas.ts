@@ -63,7 +63,13 @@ export const statusSchema = record(
     uptimeSeconds: count,
     health,
     store: record({ name: text, connected: flag, problem: text }, ["problem"]),
-    mappings: record({ known: count, malformed: count, poolSize: count, poolUsed: count }),
+    mappings: record(
+      {
+        ...{ known: count, malformed: count, poolSize: count, poolUsed: count },
+        ...{ poolGrowth: { type: "number" }, poolExhaustedInS: count },
+      },
+      ["poolGrowth", "poolExhaustedInS"],
+    ),
     sessions: count,
     maxSessions: count,
     dns: record({

@@ -4,6 +4,7 @@ import { Eg46Error } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { version } from "../version.ts";
 import type {
+  DigBody,
   DropsBody,
   SessionsBody,
   SnatPoolBody,
@@ -11,6 +12,7 @@ import type {
   StoreBody,
   VirtualServersBody,
 } from "./api.ts";
+import { digQuery } from "./dig-query.ts";
 import { errorResponse } from "./errors.ts";
 import { formatListenAddress, parseListenAddress } from "./listen-address.ts";
 import { mappingStream } from "./mapping-stream.ts";
@@ -37,7 +39,8 @@ export interface Admin {
 }
 
 /**
- * The admin API: /healthz, /metrics and /v1/…, all of them read-only.
+ * The admin API: /healthz, /metrics and /v1/…, all of them read-only, but that /v1/dig makes the mappings that a Pod's
+ * question would make.
  * Rejects with EG46_USAGE when `listen` is not `host:port`, EG46_ADMIN_LISTEN when it cannot be listened on.
  */
 export async function createAdmin(
@@ -93,6 +96,7 @@ export async function createAdmin(
   app.get("/v1/status", answers(statusSchema), () => statusBody(view));
   app.get("/v1/store", answers(storeSchema), (): StoreBody => view.store());
   app.get("/v1/snat-pool", answers(snatPoolSchema), (): SnatPoolBody => ({ addresses: view.snatPool() }));
+  app.get("/v1/dig", (request): Promise<DigBody> => view.dig(digQuery(request.query)));
   app.get("/v1/sessions", (request): Promise<SessionsBody> => view.sessionPage(sessionQuery(request.query)));
   app.get("/v1/sessions/stream", (request, reply) => {
     const { pod } = sessionQuery(request.query, ["pod"]);
@@ -123,7 +127,8 @@ export async function createAdmin(
 
 function statusBody(view: GatewayView): StatusBody {
   const status = view.status();
-  const { store, storeConnected, storeProblem, known, malformed, poolSize, poolUsed } = view.mappings();
+  const { store, storeConnected, storeProblem, known, malformed, ...pool } = view.mappings();
+  const { poolSize, poolUsed, poolGrowth, poolExhaustedInS } = pool;
   return {
     version,
     ...status,
@@ -134,7 +139,7 @@ function statusBody(view: GatewayView): StatusBody {
       connected: storeConnected,
       ...(storeProblem !== undefined && { problem: storeProblem }),
     },
-    mappings: { known, malformed, poolSize, poolUsed },
+    mappings: { known, malformed, poolSize, poolUsed, poolGrowth, poolExhaustedInS },
     sessions: view.sessions(),
     maxSessions: view.maxSessions(),
     dns: view.dns(),

@@ -1,5 +1,6 @@
 import type { DnsCacheCounts } from "../dns/cache-counts.ts";
-import type { UpstreamStats } from "../dns/health.ts";
+import type { DigQuestion, DigResult } from "../dns/dig.ts";
+import type { DnsStats } from "../dns/stats.ts";
 import type { AddressUse, ProtocolUse } from "../engine/pool-use.ts";
 import type { SessionRecord } from "../engine/session-table.ts";
 import type { StoreReference } from "../mappings/open.ts";
@@ -7,7 +8,7 @@ import type { StoreReference } from "../mappings/open.ts";
 /**
  * Port: what the admin API reads of a running gateway, without stopping the data plane. Most methods are cheap snapshots of
  * counters, summed over workers; sessionPage() and watchSessions() read the session tables, a slice a turn of the event
- * loop; only listMappings() does I/O.
+ * loop; only listMappings() and dig() do I/O.
  */
 export interface GatewayView {
   /** `ok` only while packets and DNS are served; otherwise each reason is one line. */
@@ -28,6 +29,8 @@ export interface GatewayView {
   /** The SNAT addresses in use. */
   snatPool(): readonly SnatAddress[];
   dns(): DnsCounters;
+  /** Resolves a name as for a Pod, mappings made included, and tells each step. */
+  dig(question: DigQuestion): Promise<DigResult>;
   /** The caches of the workers together, and the gateway's own, which answers what they miss and what comes by sockets. */
   dnsCache(): Readonly<Record<"worker" | "gateway", DnsCacheCounts>>;
   mappings(): MappingSummary;
@@ -59,16 +62,10 @@ export interface DropCount {
   readonly count: number;
 }
 
-export interface DnsCounters {
-  readonly questions: number;
-  /** By response code name (NOERROR, NXDOMAIN, …). */
-  readonly responses: Readonly<Record<string, number>>;
-  /** Answers that carry an A record made from an AAAA record. */
-  readonly synthesized: number;
+export type DnsCounters = Omit<DnsStats, "failures"> & {
   /** By reason. */
   readonly failures: Readonly<Record<string, number>>;
-  readonly upstreams: readonly UpstreamStats[];
-}
+};
 
 export interface MappingSummary {
   readonly known: number;
@@ -79,6 +76,10 @@ export interface MappingSummary {
   /** Addresses of dnsNat46Ipv4Subnet that DNS46 may hand out, and those of them that are taken. */
   readonly poolSize: number;
   readonly poolUsed: number;
+  /** Addresses an hour, by the last hour; undefined: too little was seen. */
+  readonly poolGrowth?: number | undefined;
+  /** Seconds until the pool is exhausted at that rate; undefined: it doesn't grow. */
+  readonly poolExhaustedInS?: number | undefined;
   readonly storeConnected: boolean;
   /** Why the store cannot be used as it should: away, or not to be written. */
   readonly storeProblem?: string | undefined;

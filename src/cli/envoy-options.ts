@@ -10,6 +10,7 @@ import {
   redirectModes,
 } from "../envoy/options.ts";
 import { Eg46Error } from "../errors.ts";
+import type { MappingFlags } from "./mapping-options.ts";
 
 export interface EnvoyFlags {
   readonly dataPlane: "tun" | "envoy";
@@ -59,7 +60,9 @@ With --data-plane envoy --envoy-dir DIR there is no TUN: Pods' connections are r
 `;
 
 /** Undefined: the TUN devices carry the traffic. Throws EG46_USAGE. */
-export function envoyOf(flags: EnvoyFlags): EnvoyOptions | undefined {
+export function envoyOf(
+  flags: EnvoyFlags & Partial<Pick<MappingFlags, "mappingLease">>,
+): EnvoyOptions | undefined {
   if (flags.dataPlane !== "envoy") {
     if (flags.envoyDir !== undefined)
       throw new Eg46Error("EG46_USAGE", "--envoy-dir has a meaning with --data-plane envoy only");
@@ -69,6 +72,11 @@ export function envoyOf(flags: EnvoyFlags): EnvoyOptions | undefined {
     throw new Eg46Error(
       "EG46_USAGE",
       "--data-plane envoy needs --envoy-dir DIR, where Envoy's files are written",
+    );
+  if ((flags.mappingLease ?? 0) > 0)
+    throw new Eg46Error(
+      "EG46_USAGE",
+      "--mapping-lease needs to know which mappings are in use, which Envoy doesn't tell; leave it off with --data-plane envoy",
     );
   return envoyOptions(flags, flags.envoyDir);
 }

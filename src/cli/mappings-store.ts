@@ -1,10 +1,12 @@
+import type { Command } from "commander";
 import type { StoreBody } from "../admin/api.ts";
 import { Eg46Error, hasCode } from "../errors.ts";
 import { createLogger } from "../log.ts";
 import { defaultStore } from "../mappings/default-store.ts";
 import { openStore, type StoreOptions } from "../mappings/open.ts";
+import { redisForms } from "../mappings/redis-url.ts";
 import type { MappingStore } from "../mappings/store.ts";
-import { askGateway, gatewayAddresses, registeredPid } from "./admin-client.ts";
+import { askGateway, gatewayAddresses, registeredPid, withAdminOption } from "./admin-client.ts";
 
 export interface StoreFlags {
   readonly store?: string;
@@ -50,5 +52,28 @@ async function gatewayStore(admin: string | undefined): Promise<StoreBody | unde
       `the gateway (process ${pid}) does not say which store it has: name it by --store`,
       { cause: error },
     );
+  }
+}
+
+export function withStore(command: Command): Command {
+  return withAdminOption(command)
+    .option(
+      "--store <store>",
+      `lmdb:DIR, ${redisForms} (default: the one of the gateway that runs in this network namespace, else the folder that it would use)`,
+    )
+    .option("--redis-cert <file>", "client certificate for rediss:// (PEM)")
+    .option("--redis-key <file>", "its private key (PEM)")
+    .option("--redis-ca <file>", "authority that signed the server's certificate (PEM)");
+}
+
+export async function withOpenStore(
+  flags: StoreFlags & { create?: boolean },
+  use: (store: MappingStore) => Promise<void>,
+): Promise<void> {
+  const store = await openChosenStore(flags);
+  try {
+    await use(store);
+  } finally {
+    await store.close();
   }
 }

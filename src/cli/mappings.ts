@@ -2,15 +2,23 @@ import type { Command } from "commander";
 import { ipv4ToNumber, isIpv4 } from "../addresses.ts";
 import { Eg46Error } from "../errors.ts";
 import { canonicalHost6, decodeValue, encodeValue, type MappingValue } from "../mappings/codec.ts";
-import { redisForms } from "../mappings/redis-url.ts";
+import { hostsIn } from "../mappings/names.ts";
+import { namePrefix } from "../mappings/record-keys.ts";
 import type { MappingStore } from "../mappings/store.ts";
-import { withAdminOption } from "./admin-client.ts";
-import { openChosenStore, type StoreFlags } from "./mappings-store.ts";
+import { registerMappingsCheck } from "./mappings-check.ts";
+import { type StoreFlags, withOpenStore, withStore } from "./mappings-store.ts";
+import { registerMappingsTransfer } from "./mappings-transfer.ts";
+import { registerMappingsWatch } from "./mappings-watch.ts";
 import { outputOption, print, printJson } from "./output.ts";
 import { formatTable } from "./table.ts";
 
-/** A line of `ls`: the decoded entry, or the stored text where that is no mapping. */
-type Row = { readonly nat4: string } & (MappingValue | { readonly malformed: string });
+/** A line of `ls`: the decoded entry, or the stored text where that is no mapping; with the names that led there. */
+type Row = { readonly nat4: string; readonly names?: readonly string[] } & (
+  | MappingValue
+  | { readonly malformed: string }
+);
+
+const shownNames = 3;
 
 export function registerMappings(program: Command): void {
   const mappings = program.command("mappings").description("look at and edit the mapping store itself");
@@ -55,35 +63,31 @@ export function registerMappings(program: Command): void {
         print(`${address} is free now in ${store.name}`);
       }),
     );
-}
-
-function withStore(command: Command): Command {
-  return withAdminOption(command)
-    .option(
-      "--store <store>",
-      `lmdb:DIR, ${redisForms} (default: the one of the gateway that runs in this network namespace, else the folder that it would use)`,
-    )
-    .option("--redis-cert <file>", "client certificate for rediss:// (PEM)")
-    .option("--redis-key <file>", "its private key (PEM)")
-    .option("--redis-ca <file>", "authority that signed the server's certificate (PEM)");
-}
-
-async function withOpenStore(
-  flags: StoreFlags & { create?: boolean },
-  use: (store: MappingStore) => Promise<void>,
-): Promise<void> {
-  const store = await openChosenStore(flags);
-  try {
-    await use(store);
-  } finally {
-    await store.close();
-  }
+  registerMappingsTransfer(mappings);
+  registerMappingsCheck(mappings);
+  registerMappingsWatch(mappings);
 }
 
 async function readRows(store: MappingStore): Promise<Row[]> {
   const rows = new Map<string, Row>();
-  for await (const [nat4, value] of store.list()) rows.set(nat4, rowOf(nat4, value));
+  const names = await namesByHost(store);
+  for await (const [nat4, value] of store.list()) {
+    const row = rowOf(nat4, value);
+    const led = "host6" in row ? names.get(row.host6) : undefined;
+    rows.set(nat4, led === undefined ? row : { ...row, names: led.sort() });
+  }
   return [...rows.values()].sort((a, b) => ipv4ToNumber(a.nat4) - ipv4ToNumber(b.nat4));
+}
+
+async function namesByHost(store: MappingStore): Promise<Map<string, string[]>> {
+  const names = new Map<string, string[]>();
+  for await (const [key, value] of store.records.list(namePrefix))
+    for (const host6 of hostsIn(value)) {
+      const known = names.get(host6) ?? [];
+      known.push(key.slice(namePrefix.length));
+      names.set(host6, known);
+    }
+  return names;
 }
 
 function rowOf(nat4: string, value: string): Row {
@@ -91,13 +95,21 @@ function rowOf(nat4: string, value: string): Row {
 }
 
 export function formatRows(rows: readonly Row[]): string {
+  const named = rows.some(({ names }) => names !== undefined);
   return formatTable(
     [
       { title: "NAT IPv4", align: "left" },
       { title: "IPv6 host", align: "left" },
+      ...(named ? [{ title: "names", align: "left" } as const] : []),
     ],
-    rows.map((row) => [row.nat4, describe(row)]),
+    rows.map((row) => [row.nat4, describe(row), ...(named ? [someOf(row.names ?? [])] : [])]),
   );
+}
+
+function someOf(names: readonly string[]): string {
+  const more = names.length - shownNames;
+  const shown = names.slice(0, shownNames).map((name) => JSON.stringify(name).slice(1, -1));
+  return shown.join(", ") + (more > 0 ? `, and ${more} more` : "");
 }
 
 function describe(row: Row): string {

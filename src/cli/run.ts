@@ -16,8 +16,10 @@ import {
   portBlockOption,
 } from "./behaviour-options.ts";
 import { type DnsCacheFlags, dnsCacheOption } from "./dns-cache-option.ts";
+import { addDnsOptions, type DnsFlags, dnsHelp, dnsPolicyOf } from "./dns-options.ts";
 import { addDnsUpstreamOptions, type DnsUpstreamFlags, dnsUpstreamsOf } from "./dns-upstream-options.ts";
 import { addEnvoyOptions, type EnvoyFlags, envoyHelp, envoyOf } from "./envoy-options.ts";
+import { addMappingOptions, type MappingFlags, mappingOptions } from "./mapping-options.ts";
 import { blockNets, internalNets, parseWorkers } from "./network-options.ts";
 import { redisHelp, redisWaitOption } from "./redis-options.ts";
 import {
@@ -28,7 +30,14 @@ import {
   shortTimes,
 } from "./session-options.ts";
 
-interface RunFlags extends SessionFlags, BehaviourFlags, DnsCacheFlags, DnsUpstreamFlags, EnvoyFlags {
+interface RunFlags
+  extends SessionFlags,
+    BehaviourFlags,
+    DnsFlags,
+    DnsCacheFlags,
+    DnsUpstreamFlags,
+    MappingFlags,
+    EnvoyFlags {
   readonly file: string[];
   readonly internal?: string[];
   readonly internalNet?: string[];
@@ -87,8 +96,8 @@ export function registerRun(program: Command): void {
     .addOption(eifOption())
     .addOption(portBlockOption())
     .addOption(dnsCacheOption());
-  addDnsUpstreamOptions(command);
-  addEnvoyOptions(addSessionOptions(command))
+  addDnsUpstreamOptions(addDnsOptions(command));
+  addEnvoyOptions(addMappingOptions(addSessionOptions(command)))
     .option("--admin <host:port>", "where API, health and metrics are served", parseAdmin, defaultAdmin)
     .addOption(
       new Option("--log-level <level>", "what to log on standard error").choices(logLevels).default("info"),
@@ -97,7 +106,7 @@ export function registerRun(program: Command): void {
       "--cleanup",
       "remove rules, routes, devices and the guard at a stop: Pods' traffic is no longer refused",
     )
-    .addHelpText("after", behaviourHelp + sessionHelp + redisHelp + envoyHelp + help)
+    .addHelpText("after", behaviourHelp + dnsHelp + sessionHelp + redisHelp + envoyHelp + help)
     .action(async (flags: RunFlags) => {
       const { redisCert, redisKey, redisCa, store = defaultStore() } = flags;
       checkStore({ spec: store, redisCert, redisKey, redisCa });
@@ -105,7 +114,9 @@ export function registerRun(program: Command): void {
       const engine = { limits, sizes: { ...sizes, dnsCache: flags.dnsCache } };
       const behaviour = behaviourOf(flags);
       const envoy = envoyOf(flags);
+      const dnsPolicy = dnsPolicyOf(flags);
       const dnsUpstreams = dnsUpstreamsOf(flags);
+      const mappings = mappingOptions(flags);
       const nets = (behaviour.portBlock > 0 ? blockNets : internalNets)(flags.internalNet);
       await checkSizes(engine.sizes);
       const log = createLogger(flags.logLevel);
@@ -123,7 +134,7 @@ export function registerRun(program: Command): void {
             ...{ store, redisCert, redisKey, redisCa, redisWait: flags.redisWait },
             workers: flags.workers,
             engine,
-            ...{ behaviour, envoy, dnsUpstreams },
+            ...{ behaviour, envoy, dnsPolicy, dnsUpstreams, mappings },
             admin: flags.admin,
             logLevel: flags.logLevel,
           },

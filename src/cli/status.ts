@@ -36,7 +36,9 @@ export function formatStatus(status: StatusBody): string {
     ["mappings", [`${mappings.known} known, ${mappings.malformed} malformed`]],
     [
       "DNS46 pool",
-      mappings.poolSize === 0 ? [] : [`${mappings.poolUsed} of ${mappings.poolSize} addresses used`],
+      mappings.poolSize === 0
+        ? []
+        : [`${mappings.poolUsed} of ${mappings.poolSize} addresses used${forecast(mappings)}`],
     ],
     ["sessions", [`${status.sessions}, room for ${status.maxSessions}`]],
     ["DNS", [`${dns.questions} questions, ${dns.synthesized} answers with an A record made from AAAA`]],
@@ -58,6 +60,11 @@ function formatUpstream({ latencyMs, ...upstream }: StatusBody["dns"]["upstreams
       ? []
       : [`half of the answers within ${round(latencyMs.p50)} ms, 99 % within ${round(latencyMs.p99)} ms`]),
   ].join(", ");
+}
+
+function forecast({ poolGrowth = 0, poolExhaustedInS }: StatusBody["mappings"]): string {
+  if (poolExhaustedInS === undefined) return "";
+  return `, ${Math.round(poolGrowth)} more an hour: exhausted in ${formatDuration(poolExhaustedInS)} at that rate`;
 }
 
 function workers(count: number): string {

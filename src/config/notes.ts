@@ -32,7 +32,6 @@ export function note(resource: Resource, path: string, message: string): Note {
 /** Fields that are accepted but that nothing acts on, and what happens instead. */
 const notSupported: Readonly<Record<Resource["kind"], Readonly<Record<string, string>>>> = {
   F5SPKEgress: {
-    maxTmmReplicas: "every gateway uses the whole dnsNat46Ipv4Subnet and shares the mapping store",
     dnsCacheName: "answers are not cached by that resource's settings",
     vlans: "the egress listens on every internal interface",
   },

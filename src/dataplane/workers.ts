@@ -1,5 +1,6 @@
 import { MessageChannel, Worker } from "node:worker_threads";
 import type { Lifetime } from "../dns/lifetime.ts";
+import { addressText } from "../engine/address-form.ts";
 import { addCounters, type EngineCounters, readCounters } from "../engine/counters.ts";
 import type { MappingSink } from "../engine/mapping-sink.ts";
 import type { EngineMemory } from "../engine/memory.ts";
@@ -12,8 +13,16 @@ import { addressOf, checked, eventfd, write } from "./syscalls.ts";
 
 /** What workers leave to the main thread. */
 export interface WorkerEvents {
-  /** `refresh`: a cached answer ends soon, nobody waits. The answer is kept for `lifetime`, if there is one. */
-  dns(question: Uint8Array, refresh: boolean, reply: (answer: Uint8Array, lifetime?: Lifetime) => void): void;
+  /**
+   * `client` gives the sender's address. `refresh`: a cached answer ends soon, nobody waits. The answer is kept for
+   * `lifetime`, if there is one.
+   */
+  dns(
+    question: Uint8Array,
+    client: () => string,
+    refresh: boolean,
+    reply: (answer: Uint8Array, lifetime?: Lifetime) => void,
+  ): void;
   ask(nat4: number): void;
   /** A worker died: its traffic is refused from here on. */
   failed(error: Error): void;
@@ -142,14 +151,18 @@ async function startWorker(
         case "ask":
           return events.ask(message.nat4);
         case "dns":
-          return events.dns(message.question, message.refresh, (answer, lifetime) =>
-            post({
-              type: "reply",
-              context: message.context,
-              answer,
-              lifetime,
-              refresh: message.refresh,
-            }),
+          return events.dns(
+            message.question,
+            () => addressText(message.context.subarray(0, 16)),
+            message.refresh,
+            (answer, lifetime) =>
+              post({
+                type: "reply",
+                context: message.context,
+                answer,
+                lifetime,
+                refresh: message.refresh,
+              }),
           );
       }
     }

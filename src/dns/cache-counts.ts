@@ -67,12 +67,32 @@ function addResponses(
   return sum;
 }
 
+/** Questions as packets are UDP. */
+function hitsOf({ types }: DnsCacheCounts, { type, proto }: DnsStats["requests"][number]): number {
+  return proto === "udp" ? (types[type as HitType] ?? 0) : 0;
+}
+
+function addCached(
+  replies: DnsStats["responsesBySource"],
+  hits: Readonly<Record<string, number>>,
+): DnsStats["responsesBySource"] {
+  const own = Object.fromEntries(
+    replies.filter(({ source }) => source === "cache").map(({ rcode, count }) => [rcode, count]),
+  );
+  const cached = Object.entries(addResponses(own, hits)).map(([rcode, count]) => ({
+    ...{ rcode, count, source: "cache" },
+  }));
+  return [...replies.filter(({ source }) => source !== "cache"), ...cached];
+}
+
 /** What the proxy counted, and what it never saw because an engine had the answer. */
 export function withHits(stats: DnsStats, engines: DnsCacheCounts, gateway: DnsCacheCounts): DnsStats {
   return {
     ...stats,
     questions: stats.questions + engines.hits,
+    requests: stats.requests.map((each) => ({ ...each, count: each.count + hitsOf(engines, each) })),
     responses: addResponses(stats.responses, engines.responses),
+    responsesBySource: addCached(stats.responsesBySource, engines.responses),
     synthesized: stats.synthesized + engines.synthesized + gateway.synthesized,
   };
 }

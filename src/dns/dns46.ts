@@ -2,7 +2,6 @@
  * Which names get an A (specification, 'DNS Resolution'): a reply with only AAAA. Pure: from the client's question
  * and the upstream's replies to a decision. The mirror image of DNS64 (RFC 6147 §5.1), whose clauses are named below.
  */
-import { isRemoteHost } from "../remote-host.ts";
 import {
   classIn,
   flag,
@@ -16,6 +15,7 @@ import {
   u32,
 } from "./message.ts";
 import { expandName, foldName, skipName } from "./name.ts";
+import { type Rules, rulesOf } from "./policy.ts";
 import type { Query } from "./query.ts";
 
 export interface ChainLink {
@@ -37,37 +37,55 @@ export interface Synthesis {
   readonly chain: readonly ChainLink[];
   /** The name at the end of the chain, which owns the AAAA records. */
   readonly owner: Uint8Array;
-  /** In the upstream's order. */
+  /** Those that get an address each, in the upstream's order. */
   readonly hosts: readonly Host[];
+  /** The AAAA records that go back with the new A, in the upstream's order. */
+  readonly originals: readonly Host[];
   /** Seconds that the new A may live. */
   readonly ttl: number;
 }
 
+/** `why` is a line for `egress46 dig`. */
 export type Decision =
-  | { readonly kind: "pass" }
-  | { readonly kind: "fail"; readonly reason: string }
+  | { readonly kind: "pass"; readonly why: string }
+  | { readonly kind: "fail"; readonly why: string }
   | ({ readonly kind: "synthesize" } & Synthesis);
 
 /** RFC 6147 §5.1.7: the TTL when the upstream gave no SOA with its NODATA. Seconds. */
 const ttlWithoutSoa = 600;
-/** Every AAAA costs a mapping. */
-const maxHosts = 8;
-const pass: Decision = { kind: "pass" };
+/** Resolvers themselves give up long before. */
+const maxLinks = 32;
+const standard = rulesOf();
+const pass = (why: string): Decision => ({ kind: "pass", why });
+const fail = (why: string): Decision => ({ kind: "fail", why });
 
-/** Whether the answer to this question may become a DNS46 one, so that AAAA is worth asking for at the same time. */
-export function mayNeedHosts(query: Query): boolean {
+/**
+ * Why the answer to this question stays the upstream's, whatever it is. Undefined: it may become a DNS46 one, so that the
+ * other family is worth asking for at the same time. `client`: the address, asked for only where a rule needs it.
+ */
+export function whyUnchanged(
+  query: Query,
+  client: () => string,
+  rules: Rules = standard,
+): string | undefined {
   const { type, class: klass } = query.question;
+  if (type !== recordType.A && !(type === recordType.AAAA && rules.addToAaaa)) return "not a question for A";
+  if (klass !== classIn) return "not of class IN";
+  if (query.signed) return "the question carries a TSIG";
   // RFC 6147 §5.5 (3): a client that sets DO and CD validates by itself, and a synthesized answer would fail.
-  return (
-    type === recordType.A && klass === classIn && !query.signed && !(query.dnssecOk && query.checkingDisabled)
-  );
+  if (query.dnssecOk && query.checkingDisabled) return "the client validates by itself (DO and CD)";
+  if (rules.excludesName?.(query.bytes, headerLength)) return "the name is excluded";
+  if (rules.excludesClient?.(client())) return "the client is excluded";
+  return undefined;
 }
 
 /** True when the A reply is NODATA, so that the AAAA reply decides. Everything else goes back as it is. */
 export function lacksA(reply: Message): boolean {
   // RFC 6147 §5.1.2: an error is returned, never masked; a cut reply says nothing about what is missing.
   if (rcodeOf(reply) !== rcode.NOERROR || (reply.flags & flag.tc) !== 0) return false;
-  return !answers(reply).some((record) => record.type === recordType.A);
+  for (const { section, type, class: klass } of reply.records)
+    if (section === "answer" && type === recordType.A && klass === classIn) return false;
+  return true;
 }
 
 /** `aReply` is one that {@link lacksA}; `aaaaReply` undefined: the upstream gave none. `maxTtl` in seconds. */
@@ -76,26 +94,32 @@ export function decide(
   aReply: Message,
   aaaaReply: Message | undefined,
   maxTtl: number,
+  rules: Rules = standard,
 ): Decision {
-  if (aaaaReply === undefined) return { kind: "fail", reason: "no answer for AAAA" };
+  if (aaaaReply === undefined) return fail("no A, and no answer for AAAA");
   const code = rcodeOf(aaaaReply);
   // Servers that deny a name by one type and know it by another exist; the A reply stands.
-  if (code === rcode.NXDOMAIN) return pass;
-  if (code !== rcode.NOERROR) return { kind: "fail", reason: `no A, and ${rcodeName(code)} for AAAA` };
-  if (query.dnssecOk && (isSigned(aReply) || isSigned(aaaaReply))) return pass;
+  if (code === rcode.NXDOMAIN) return pass("neither A nor AAAA");
+  if (code !== rcode.NOERROR) return fail(`no A, and ${rcodeName(code)} for AAAA`);
+  if (query.dnssecOk && !rules.breakDnssec && (isSigned(aReply) || isSigned(aaaaReply)))
+    return pass("the answers are signed, and the client wants signatures");
 
   const end = followChain(query, aaaaReply);
-  if (end === undefined) return pass;
+  if (end === undefined) return pass("a malformed alias");
   const ownerKey = foldName(end.owner);
-  const hosts = answers(aaaaReply)
-    .filter((record) => record.type === recordType.AAAA && record.end - record.rdata === 16)
-    .filter((record) => foldedOwner(aaaaReply, record) === ownerKey)
-    .map((record) => ({ address: aaaaReply.bytes.slice(record.rdata, record.end), ttl: record.ttl }))
-    .filter((host) => isRemoteHost(host.address))
-    .slice(0, maxHosts);
-  if (hosts.length === 0) return pass;
-  const ttl = Math.min(negativeTtl(aReply), maxTtl, ...hosts.map((host) => host.ttl));
-  return { kind: "synthesize", ...end, hosts, ttl };
+  const all: Host[] = [];
+  for (const record of answers(aaaaReply)) {
+    if (record.type !== recordType.AAAA || record.end - record.rdata !== 16) continue;
+    if (foldedOwner(aaaaReply, record) !== ownerKey) continue;
+    const address = aaaaReply.bytes.subarray(record.rdata, record.end);
+    all.push({ address, ttl: Math.min(record.ttl, maxTtl) });
+  }
+  const mayMap = all.filter(({ address }) => rules.mayMap(address));
+  const hosts = mayMap.length > rules.maxHosts ? mayMap.slice(0, rules.maxHosts) : mayMap;
+  if (hosts.length === 0) return pass(all.length === 0 ? "neither A nor AAAA" : "every AAAA is excluded");
+  const ttl = hosts.reduce((least, host) => Math.min(least, host.ttl), Math.min(negativeTtl(aReply), maxTtl));
+  const originals = query.question.type === recordType.AAAA ? all : rules.answer === "a" ? [] : hosts;
+  return { kind: "synthesize", ...end, hosts, originals, ttl };
 }
 
 function answers(reply: Message): ResourceRecord[] {
@@ -129,6 +153,7 @@ function followChain(query: Query, reply: Message): { owner: Uint8Array; chain: 
   // Each link is taken out as it is used, so a circle of CNAMEs ends too.
   for (let key = foldName(owner), link = cnames.get(key); link !== undefined; link = cnames.get(key)) {
     cnames.delete(key);
+    if (chain.length >= maxLinks) return undefined;
     // RFC 6672 §3.1: the DNAME stands before the CNAME made out of it.
     for (const dname of dnames.splice(0)) {
       if (foldName(owner).endsWith(foldName(dname.owner))) chain.push(dname);

@@ -7,12 +7,13 @@ import { type Asked, readAsked } from "./asked.ts";
 import { createFailureCache, type Failure } from "./failure-cache.ts";
 import { createInFlightTable } from "./in-flight.ts";
 import { type Message, rcode, rcodeName, rcodeOf, scanMessage } from "./message.ts";
+import type { Trace } from "./race.ts";
 import { errorReply } from "./reply.ts";
 import type { Resolver } from "./resolver.ts";
 
 export interface Exchange {
   /** Keeps `query`. The ID and letter case are free; everything else is part of the question. */
-  ask(query: Uint8Array, whole: boolean): Promise<Message>;
+  ask(query: Uint8Array, whole: boolean, trace?: Trace): Promise<Message>;
   /**
    * True when this question, come in from a client, is our own on its way to an upstream whose address leads back to
    * us. Once in 65536 a client's ID is ours by chance, so the first time it only shares the answer like anybody.
@@ -47,7 +48,7 @@ export function createExchange(
   }
 
   return {
-    ask(query, whole) {
+    ask(query, whole, trace) {
       const shared = inFlight.find(query, whole);
       if (shared !== undefined) return shared.reply;
       const asked = readAsked(query);
@@ -56,7 +57,7 @@ export function createExchange(
       if (failure !== undefined) return Promise.resolve().then(() => repeat(asked, failure, clock()));
       if (inFlight.size >= maxInFlight)
         return Promise.reject(new Eg46Error("EG46_UPSTREAM_UNAVAILABLE", "too many DNS questions in flight"));
-      const reply = resolver.resolve(query, whole);
+      const reply = resolver.resolve(query, whole, trace);
       inFlight.add(query, whole, reply);
       reply.then(
         (message) => learn(asked, rcodeOf(message)),

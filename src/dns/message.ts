@@ -8,6 +8,7 @@
  *    |        QDCOUNT, ANCOUNT, NSCOUNT, ARCOUNT     |
  */
 import { foldOctet, skipName } from "./name.ts";
+import type { ReplySource } from "./stats.ts";
 
 export const headerLength = 12;
 export const flag = {
@@ -22,15 +23,22 @@ export const flag = {
 export const opcodeMask = 0x7800;
 export const recordType = {
   A: 1,
+  NS: 2,
   CNAME: 5,
   SOA: 6,
+  PTR: 12,
+  MX: 15,
+  TXT: 16,
   AAAA: 28,
+  SRV: 33,
   DNAME: 39,
   OPT: 41,
   RRSIG: 46,
+  HTTPS: 65,
   TSIG: 250,
   IXFR: 251,
   AXFR: 252,
+  ANY: 255,
 } as const;
 export const classIn = 1;
 export const rcode = {
@@ -47,6 +55,20 @@ const rcodeNames = new Map<number, string>(Object.entries(rcode).map(([name, val
 /** `SERVFAIL`, or `RCODE9` for one without a name here. */
 export function rcodeName(value: number): string {
   return rcodeNames.get(value) ?? `RCODE${value}`;
+}
+
+const typeNames = new Map<number, string>(Object.entries(recordType).map(([name, value]) => [value, name]));
+/** `AAAA`, or `TYPE64` (RFC 3597 §5) for one without a name here. */
+export function typeName(value: number): string {
+  return typeNames.get(value) ?? `TYPE${value}`;
+}
+
+/** The number of `aaaa` or `TYPE64`; undefined when it is neither. */
+export function typeNumber(text: string): number | undefined {
+  const name = text.toUpperCase();
+  const generic = /^TYPE(\d{1,5})$/.exec(name)?.[1];
+  if (generic !== undefined) return Number(generic) <= 0xffff ? Number(generic) : undefined;
+  return Object.hasOwn(recordType, name) ? recordType[name as keyof typeof recordType] : undefined;
 }
 
 export interface Question {
@@ -73,6 +95,8 @@ export interface ResourceRecord {
 
 export interface Message {
   readonly bytes: Uint8Array;
+  /** Where a reply comes from, when not from an upstream that was asked for it: see stats.ts. */
+  readonly source?: ReplySource;
   readonly flags: number;
   readonly question: Question;
   readonly records: readonly ResourceRecord[];

@@ -21,12 +21,14 @@ export function skipName(bytes: Uint8Array, offset: number, compressionAllowed =
   }
 }
 
+/** For a name while it is put together. */
+const scratch = new Uint8Array(maxNameLength);
+
 /**
  * The name at `offset` with compression undone: labels with their lengths and the final zero, letter case kept.
  * Pointers may only lead backwards (RFC 1035 §4.1.4: 'a prior occurrence'), so a loop cannot be built.
  */
 export function expandName(bytes: Uint8Array, offset: number): Uint8Array | undefined {
-  const name = new Uint8Array(maxNameLength);
   let used = 0;
   let before = offset;
   for (;;) {
@@ -42,10 +44,8 @@ export function expandName(bytes: Uint8Array, offset: number): Uint8Array | unde
     }
     if (length > maxLabelLength || used + 1 + length > maxNameLength || offset + 1 + length > bytes.length)
       return undefined;
-    name.set(bytes.subarray(offset, offset + 1 + length), used);
-    used += 1 + length;
-    offset += 1 + length;
-    if (length === 0) return name.slice(0, used);
+    for (const next = offset + 1 + length; offset < next; offset++) scratch[used++] = bytes[offset]!;
+    if (length === 0) return scratch.slice(0, used);
   }
 }
 

@@ -14,3 +14,8 @@ export function withOrigin(origin: Origin, reply: Uint8Array): Uint8Array {
 export function originOf(reply: Uint8Array): Origin | undefined {
   return origins.get(reply);
 }
+
+/** It is not to be remembered. */
+export function withoutOrigin(reply: Uint8Array): void {
+  origins.delete(reply);
+}

@@ -1,26 +1,43 @@
 /** The DNS proxy: a client's message in, the reply out. Sockets and packets are its callers' business. */
 import type { Logger } from "../log.ts";
-import { createAnswerer, type DnsConfig, type HostMapping, type Transport } from "./answer.ts";
+import type { Trace } from "../trace.ts";
+import { createAnswerer, type DnsConfig } from "./answer.ts";
+import type { Answered, Asking, Transport } from "./answered.ts";
 import type { AnswerCache } from "./cache.ts";
 import { throughCache } from "./cached.ts";
 import { createExchange } from "./exchange.ts";
-import { rcode, rcodeName, u16 } from "./message.ts";
+import type { MapHost } from "./map-hosts.ts";
+import { rcode, readQuestion, u16 } from "./message.ts";
+import { type DnsPolicy, defaultPolicy, rulesOf } from "./policy.ts";
 import { admit } from "./query.ts";
+import { createQueryLog } from "./query-log.ts";
 import { errorReply, extendedErrorCode } from "./reply.ts";
 import { createResolver } from "./resolver.ts";
-import { type DnsStats, type FailureReason, failureReasons } from "./stats.ts";
+import { createDnsCounts, type DnsStats, type FailureReason } from "./stats.ts";
 import { createUpstream, defaultUpstreamSettings, type UpstreamSettings } from "./upstream.ts";
 
-export type { DnsConfig, HostMapping, Transport } from "./answer.ts";
+export type { DnsConfig } from "./answer.ts";
+export type { Transport } from "./answered.ts";
+export type { HostMapping, MappingUse } from "./map-hosts.ts";
 export type { DnsStats } from "./stats.ts";
 
 export interface DnsProxy {
   /** Live; questions in flight finish by the old configuration. Undefined: DNS46 is off. */
   configure(config: DnsConfig | undefined): void;
-  /** Reads `query` only before it returns. Undefined: no answer is due, which is counted. Never rejects. */
-  handle(query: Uint8Array, transport: Transport): Promise<Uint8Array | undefined>;
+  /**
+   * Reads `query` only before it returns. `client` gives the client's address, for rules and the log. A question with a
+   * trace goes by no cache. Undefined: no answer is due, which is counted. Never rejects.
+   */
+  handle(
+    query: Uint8Array,
+    transport: Transport,
+    client?: () => string,
+    trace?: Trace,
+  ): Promise<Uint8Array | undefined>;
   /** Asks anew for a worker's cache, without counting. Undefined: there is no answer worth keeping. Never rejects. */
   refresh(query: Uint8Array): Promise<Uint8Array | undefined>;
+  /** Questions are logged, so none may be answered from what is remembered elsewhere. */
+  readonly logs: boolean;
   /** Counts a message that a listener refused. */
   refuse(reason: "source" | "short" | "rate"): void;
   stats(): DnsStats;
@@ -30,11 +47,11 @@ export interface DnsProxy {
 }
 
 export interface DnsProxyDependencies {
-  /**
-   * The NAT IPv4 of an IPv6 host (text), once it is stored and installed. Rejects when the store is out of reach.
-   */
-  mapHost(host6: string): Promise<HostMapping>;
+  mapHost: MapHost;
+  /** The IPv6 host that a NAT address stands for; absent: reverse names are the upstreams'. */
+  hostOf?: (nat4: string) => Promise<string | undefined>;
   log: Logger;
+  policy?: DnsPolicy;
   /** Default: every question goes to the upstreams. */
   cache?: AnswerCache;
   /** Instead of 53 or 853, for tests. */
@@ -43,65 +60,66 @@ export interface DnsProxyDependencies {
 }
 
 const maxInFlight = 4096;
+const ownHost = () => "localhost";
 
 export function createDnsProxy({
   mapHost,
+  hostOf = async () => undefined,
   log,
+  policy = defaultPolicy,
   cache,
   upstreamPort: port,
   upstreamSettings: settings = defaultUpstreamSettings,
 }: DnsProxyDependencies): DnsProxy {
-  const failures = Object.fromEntries(failureReasons.map((reason) => [reason, 0])) as Record<
-    FailureReason,
-    number
-  >;
-  const responses: Record<string, number> = {};
-  let questions = 0;
-  let synthesized = 0;
+  const counts = createDnsCounts();
+  const rules = rulesOf(policy);
+  const writeLine = createQueryLog(policy.log, log);
+  const mismatched = () => counts.failed("upstream-mismatch");
   let inFlight = 0;
   /** Said already, under this configuration. */
   let looping = false;
   let config: DnsConfig | undefined;
 
   const resolver = createResolver({
-    createUpstream: (address) =>
-      createUpstream({ address, port, settings, log, mismatched: () => failures["upstream-mismatch"]++ }),
+    createUpstream: (address) => createUpstream({ address, port, settings, log, mismatched }),
     log,
   });
   const exchange = createExchange(resolver);
   const answer = createAnswerer({
-    exchange,
-    mapHost,
-    log,
-    synthesized: () => synthesized++,
-    failed: drop,
+    ...{ exchange, mapHost, hostOf, log },
+    synthesized: counts.synthesized,
+    failed: counts.failed,
   });
 
   function drop(reason: FailureReason): undefined {
-    failures[reason]++;
+    counts.failed(reason);
   }
 
-  async function admitted(bytes: Uint8Array, transport: Transport): Promise<Uint8Array | undefined> {
+  function error(bytes: Uint8Array, code: number, text?: string): Answered {
+    const why = text === undefined ? undefined : { code: extendedErrorCode.other, text };
+    return { bytes: errorReply(bytes, code, why), rcode: code, source: "local" };
+  }
+
+  async function admitted(bytes: Uint8Array, asking: Asking): Promise<Answered | undefined> {
     if (config === undefined) return drop("disabled");
     const admission = admit(bytes);
     if (admission.kind === "drop") return drop(admission.reason);
-    questions++;
-    if (admission.kind === "refuse") return errorReply(bytes, admission.rcode);
+    counts.asked(admission.kind === "query" ? admission.query.question.type : 0, asking.transport);
+    if (admission.kind === "refuse") return error(bytes, admission.rcode);
     if (exchange.isEcho(bytes)) {
       if (!looping) log.warn("a DNS upstream (dnsNat46PoolIps) sends our own questions back to this gateway");
       looping = true;
       drop("loop");
-      const text = "the upstream's address leads back to this gateway";
-      return errorReply(bytes, rcode.SERVFAIL, { code: extendedErrorCode.other, text });
+      return error(bytes, rcode.SERVFAIL, "the upstream's address leads back to this gateway");
     }
     if (inFlight >= maxInFlight) return drop("overload");
     inFlight++;
     try {
-      return await answer(admission.query, transport, config);
-    } catch (error) {
+      return await answer(admission.query, asking, config, rules);
+    } catch (bug) {
       drop("internal");
-      log.error({ err: error }, "a DNS question met a bug");
-      return errorReply(bytes, rcode.SERVFAIL);
+      log.error({ err: bug }, "a DNS question met a bug");
+      return error(bytes, rcode.SERVFAIL);
     } finally {
       inFlight--;
     }
@@ -111,20 +129,16 @@ export function createDnsProxy({
   async function askAnew(bytes: Uint8Array, transport: Transport): Promise<Uint8Array | undefined> {
     const admission = admit(bytes);
     if (config === undefined || admission.kind !== "query" || inFlight >= maxInFlight) return undefined;
-    return await answer(admission.query, transport, config).catch(() => undefined);
+    const asking: Asking = { transport, client: ownHost };
+    const answered = await answer(admission.query, asking, config, rules).catch(() => undefined);
+    return answered?.bytes;
   }
 
   const cached = throughCache({
     cache,
-    async ask(query, { transport }: { readonly transport: Transport }) {
-      const bytes = await admitted(query, transport);
-      return bytes && { bytes };
-    },
+    ask: admitted,
     askAnew,
-    remembered(bytes, source) {
-      if (source === "cache") questions++;
-      return { bytes };
-    },
+    remembered: (bytes, source): Answered => ({ bytes, rcode: u16(bytes, 2) & 15, source }),
   });
 
   return {
@@ -133,24 +147,25 @@ export function createDnsProxy({
       looping = false;
       resolver.configure(next?.upstreams ?? []);
     },
-    async handle(query, transport) {
-      const answered = config === undefined ? drop("disabled") : await cached.handle(query, { transport });
-      const reply = answered?.bytes;
-      if (reply !== undefined) {
-        const name = rcodeName(u16(reply, 2) & 15);
-        responses[name] = (responses[name] ?? 0) + 1;
-      }
-      return reply;
+    async handle(query, transport, client = ownHost, trace) {
+      if (config === undefined) return drop("disabled");
+      const startedAt = performance.now();
+      const asking: Asking = { transport, client, trace };
+      // Still synchronous: the caller's buffer is the caller's again once we wait.
+      const asked = writeLine && new Uint8Array(query);
+      const answered = await (trace === undefined
+        ? cached.handle(query, asking)
+        : admitted(new Uint8Array(query), asking));
+      const ms = performance.now() - startedAt;
+      if (answered?.source === "cache") counts.asked(readQuestion(answered.bytes)?.type ?? 0, transport);
+      if (answered !== undefined) counts.answered(answered.rcode, answered.source, ms);
+      if (asked !== undefined) writeLine?.(asked, asking, answered, ms);
+      return answered?.bytes;
     },
     refresh: (query) => cached.refresh(query, "udp"),
+    logs: writeLine !== undefined,
     refuse: drop,
-    stats: () => ({
-      questions,
-      responses: { ...responses },
-      synthesized,
-      failures: { ...failures },
-      upstreams: resolver.stats(),
-    }),
+    stats: () => ({ ...counts.snapshot(), upstreams: resolver.stats() }),
     healthy: () => resolver.healthy(),
     close: () => resolver.close(),
   };

@@ -6,6 +6,7 @@ import {
   opcodeMask,
   patchId,
   type Question,
+  type ResourceRecord,
   readQuestion,
   recordType,
   scanMessage,
@@ -31,7 +32,8 @@ const additionalCount = 10;
 
 /** The upstream's reply as it stands; only the ID and the question's letter case become the client's own. */
 export function passReply(query: Query, reply: Message): Uint8Array {
-  const bytes = Uint8Array.from(reply.bytes);
+  // Not slice(): of a Buffer that is a view.
+  const bytes = new Uint8Array(reply.bytes);
   patchId(bytes, u16(query.bytes, 0));
   bytes.set(query.bytes.subarray(headerLength, query.question.nameEnd), headerLength);
   return withOrigin("upstream", bytes);
@@ -41,9 +43,11 @@ export function passReply(query: Query, reply: Message): Uint8Array {
 export function errorReply(query: Uint8Array, rcode: number, error?: ExtendedError): Uint8Array {
   const message = scanMessage(query);
   const question = message?.question ?? (u16(query, 4) === 1 ? readQuestion(query) : undefined);
-  const writer = openReply(query, question, flag.ra | rcode);
-  if (message?.opt !== undefined)
-    addOpt(writer, message.opt.ttl & dnssecOkBit, error === undefined ? [] : [encodeError(error)]);
+  const writer = openReply(query, question, flag.ra | (rcode & 15));
+  if (message?.opt !== undefined) {
+    const options = error === undefined ? [] : [encodeError(error)];
+    addOpt(writer, extendedRcode(rcode) | (message.opt.ttl & dnssecOkBit), options);
+  }
   return writer.finish();
 }
 
@@ -68,9 +72,17 @@ export function openReply(query: Uint8Array, question: Question | undefined, fla
   return writer;
 }
 
-/** Adds the OPT record as the only additional one (RFC 6891 §6.1.2); `options` are complete, with their headers. */
-export function addOpt(writer: MessageWriter, dnssecOk: number, options: readonly Uint8Array[]): void {
-  writer.record(Uint8Array.of(0), recordType.OPT, ourUdpSize, dnssecOk, () => {
+/** What of an RCODE stands in the OPT record's TTL, where it belongs (RFC 6891 §6.1.3). */
+export function extendedRcode(rcode: number): number {
+  return (rcode >>> 4) << 24;
+}
+
+/**
+ * Adds the OPT record as the only additional one (RFC 6891 §6.1.2); `ttl` holds DO and the RCODE's upper bits, `options`
+ * are complete, with their headers.
+ */
+export function addOpt(writer: MessageWriter, ttl: number, options: readonly Uint8Array[]): void {
+  writer.record(Uint8Array.of(0), recordType.OPT, ourUdpSize, ttl, () => {
     for (const option of options) writer.raw(option);
   });
   writer.patchU16(additionalCount, 1);
@@ -84,4 +96,30 @@ export function encodeError(error: ExtendedError): Uint8Array {
   option.writeUInt16BE(error.code, 4);
   text.copy(option, 6);
   return option;
+}
+
+/** The extended errors of a reply. */
+export function explanationsOf({ bytes, opt }: Message): ExtendedError[] {
+  return optionsOf(bytes, opt)
+    .filter(({ code, data }) => code === extendedErrorOption && data.length >= 2)
+    .map(({ data }) => ({ code: u16(data, 0), text: Buffer.from(data.subarray(2)).toString() }));
+}
+
+/** The options of an OPT record (RFC 6891 §6.1.2) as far as they are whole. `whole`: with their headers. */
+export function optionsOf(
+  bytes: Uint8Array,
+  opt: ResourceRecord | undefined,
+): { code: number; data: Uint8Array; whole: Uint8Array }[] {
+  const options = [];
+  for (let offset = opt?.rdata ?? 0; opt !== undefined && offset + 4 <= opt.end; ) {
+    const end = offset + 4 + u16(bytes, offset + 2);
+    if (end > opt.end) break;
+    options.push({
+      code: u16(bytes, offset),
+      data: bytes.subarray(offset + 4, end),
+      whole: bytes.subarray(offset, end),
+    });
+    offset = end;
+  }
+  return options;
 }

@@ -22,7 +22,7 @@ export function serveUdp(socket: UdpSocket, proxy: DnsProxy, allowed: AllowSourc
   });
   socket.on("message", async (query, { address, port }) => {
     if (!allowed(address)) return proxy.refuse("source");
-    const reply = await proxy.handle(query, "udp");
+    const reply = await proxy.handle(query, "udp", () => address);
     // That a client is gone is no error of ours.
     if (reply !== undefined && !closed) socket.send(reply, port, address, () => undefined);
   });
@@ -31,7 +31,8 @@ export function serveUdp(socket: UdpSocket, proxy: DnsProxy, allowed: AllowSourc
 export function serveTcp(server: Server, proxy: DnsProxy, allowed: AllowSource): void {
   server.maxConnections = maxConnections;
   server.on("connection", (socket) => {
-    if (allowed(plainAddress(socket.remoteAddress))) return serveConnection(socket, proxy);
+    const source = plainAddress(socket.remoteAddress);
+    if (allowed(source)) return serveConnection(socket, proxy, source);
     proxy.refuse("source");
     socket.destroy();
   });
@@ -42,7 +43,7 @@ function plainAddress(address = ""): string {
   return address.startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
 }
 
-function serveConnection(socket: Socket, proxy: DnsProxy): void {
+function serveConnection(socket: Socket, proxy: DnsProxy, source: string): void {
   const reader = createFrameReader();
   let working = 0;
   let ended = false;
@@ -78,7 +79,7 @@ function serveConnection(socket: Socket, proxy: DnsProxy): void {
       }
       idle.refresh();
       working++;
-      void proxy.handle(query, "tcp").then(answered);
+      void proxy.handle(query, "tcp", () => source).then(answered);
     }
     if (busy()) socket.pause();
     else if (socket.isPaused()) socket.resume();

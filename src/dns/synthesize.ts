@@ -1,9 +1,10 @@
 /** Writes the DNS46 reply (specification: 'Return the new type A record, and the original type AAAA record'). */
 import { bytesToIpv6, ipv4ToNumber } from "../addresses.ts";
 import type { Host, Synthesis } from "./dns46.ts";
-import { classIn, flag, type Message, recordType, u16 } from "./message.ts";
+import { classIn, flag, type Message, recordType } from "./message.ts";
 import { dnssecOkBit, type Query } from "./query.ts";
-import { addOpt, encodeError, extendedErrorCode, openReply, truncatedReply } from "./reply.ts";
+import { addOpt, encodeError, extendedErrorCode, openReply, optionsOf } from "./reply.ts";
+import { ifItFits } from "./writer.ts";
 
 export interface NewAddress {
   /** Dotted IPv4. */
@@ -17,37 +18,46 @@ export interface NewAddress {
 const cookieOption = 10;
 const answerCount = 6;
 
-/** `limit`: largest reply in bytes; what cannot fit becomes a truncated reply. */
+/** `limit`: largest reply in bytes. Undefined: it does not fit, even without the text. */
 export function synthesizeReply(
   query: Query,
   aaaaReply: Message,
   synthesis: Synthesis,
   addresses: readonly NewAddress[],
   limit: number,
-): Uint8Array {
+): Uint8Array | undefined {
   for (const withText of [true, false]) {
-    const bytes = write(query, aaaaReply, synthesis, addresses, withText);
-    if (bytes.length <= limit) return bytes;
+    const bytes = ifItFits(() => write(query, aaaaReply, synthesis, addresses, withText));
+    if (bytes !== undefined && bytes.length <= limit) return bytes;
   }
-  return truncatedReply(query);
 }
 
 function write(
   query: Query,
   aaaaReply: Message,
-  { chain, owner, hosts }: Synthesis,
+  { chain, owner, originals }: Synthesis,
   addresses: readonly NewAddress[],
   withText: boolean,
 ): Uint8Array {
   // Neither AA nor AD: the data is ours, no zone's, and nothing signs it (RFC 6147 §5.5).
   const writer = openReply(query.bytes, query.question, aaaaReply.flags & flag.ra);
   for (const link of chain)
-    writer.record(link.owner, link.type, classIn, link.ttl, () => writer.name(link.target));
-  for (const { nat4, ttl } of addresses)
-    writer.record(owner, recordType.A, classIn, ttl, () => writer.u32(ipv4ToNumber(nat4)));
-  for (const host of hosts)
+    writer.record(link.owner, link.type, classIn, link.ttl, () => {
+      // RFC 6672 §2.5: the target of a DNAME is never compressed.
+      if (link.type === recordType.DNAME) writer.raw(link.target);
+      else writer.name(link.target);
+    });
+  const added = () => {
+    for (const { nat4, ttl } of addresses)
+      writer.record(owner, recordType.A, classIn, ttl, () => writer.u32(ipv4ToNumber(nat4)));
+  };
+  // What was asked for comes first.
+  const asksForA = query.question.type === recordType.A;
+  if (asksForA) added();
+  for (const host of originals)
     writer.record(owner, recordType.AAAA, classIn, host.ttl, () => writer.raw(host.address));
-  writer.patchU16(answerCount, chain.length + addresses.length + hosts.length);
+  if (!asksForA) added();
+  writer.patchU16(answerCount, chain.length + addresses.length + originals.length);
   if (query.opt !== undefined) {
     const options = cookiesOf(aaaaReply);
     if (withText)
@@ -68,12 +78,8 @@ function describe(addresses: readonly NewAddress[]): string {
 
 /** RFC 7873 §5.3: a client that sent a cookie to this server before discards a reply without one. */
 function cookiesOf({ bytes, opt }: Message): Uint8Array[] {
-  if (opt === undefined) return [];
-  for (let offset = opt.rdata; offset + 4 <= opt.end; ) {
-    const end = offset + 4 + u16(bytes, offset + 2);
-    if (end > opt.end) break;
-    if (u16(bytes, offset) === cookieOption) return [bytes.subarray(offset, end)];
-    offset = end;
-  }
-  return [];
+  return optionsOf(bytes, opt)
+    .filter(({ code }) => code === cookieOption)
+    .slice(0, 1)
+    .map(({ whole }) => whole);
 }

@@ -12,14 +12,39 @@ export interface MessageWriter {
   finish(): Uint8Array;
 }
 
+/** What `write` makes; undefined when that is longer than a DNS message can be. */
+export function ifItFits<T>(write: () => T): T | undefined {
+  try {
+    return write();
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
 const maxMessage = 65535;
 const maxPointer = 0x3fff;
+/** They are searched one by one: a reply of thousands of names must not cost millions of comparisons. */
+const maxSuffixes = 128;
+const firstRoom = 2048;
+const maxSpare = 8192;
+/** The room of the writer that finished last, for the next one. */
+let spare: Uint8Array | undefined;
+
+/** A name written before, from one of its labels on. */
+interface Suffix {
+  readonly wire: Uint8Array;
+  readonly from: number;
+  /** Where it stands. */
+  readonly at: number;
+}
 
 /** Throws RangeError beyond 65535 bytes. */
 export function createWriter(): MessageWriter {
-  let bytes = new Uint8Array(512);
+  let bytes = spare ?? new Uint8Array(firstRoom);
   let used = 0;
-  const suffixes = new Map<string, number>();
+  const suffixes: Suffix[] = [];
+  spare = undefined;
 
   function reserve(count: number): number {
     const at = used;
@@ -48,13 +73,16 @@ export function createWriter(): MessageWriter {
     },
     name(wire) {
       for (let offset = 0; wire[offset] !== 0; offset += 1 + wire[offset]!) {
-        const suffix = Buffer.from(wire.subarray(offset)).toString("latin1");
-        const earlier = suffixes.get(suffix);
-        if (earlier !== undefined) return writer.u16(0xc000 | earlier);
-        if (used <= maxPointer) suffixes.set(suffix, used);
-        writer.raw(wire.subarray(offset, offset + 1 + wire[offset]!));
+        const earlier = suffixes.find((suffix) => isSame(suffix, wire, offset));
+        if (earlier !== undefined) return writer.u16(0xc000 | earlier.at);
+        if (used <= maxPointer && suffixes.length < maxSuffixes)
+          suffixes.push({ wire, from: offset, at: used });
+        const end = offset + 1 + wire[offset]!;
+        // First the room: it may move the buffer.
+        for (let at = reserve(end - offset), from = offset; from < end; ) bytes[at++] = wire[from++]!;
       }
-      writer.raw(Uint8Array.of(0));
+      const at = reserve(1);
+      bytes[at] = 0;
     },
     record(owner, type, klass, ttl, rdata) {
       writer.name(owner);
@@ -69,7 +97,19 @@ export function createWriter(): MessageWriter {
       bytes[offset] = value >>> 8;
       bytes[offset + 1] = value & 255;
     },
-    finish: () => bytes.slice(0, used),
+    finish() {
+      const message = bytes.slice(0, used);
+      spare = bytes.length > maxSpare ? undefined : bytes;
+      return message;
+    },
   };
   return writer;
+}
+
+/** Octet by octet: letter case survives. */
+function isSame({ wire, from }: Suffix, other: Uint8Array, start: number): boolean {
+  const length = other.length - start;
+  if (wire.length - from !== length) return false;
+  for (let index = 0; index < length; index++) if (wire[from + index] !== other[start + index]) return false;
+  return true;
 }

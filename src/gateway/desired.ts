@@ -4,6 +4,7 @@ import type { DnsConfig } from "../dns/proxy.ts";
 import { defaultBehaviour, type NatBehaviour } from "../engine/behaviour.ts";
 import { type EngineSettings, inactiveSettings } from "../engine/settings.ts";
 import type { FeedSettings } from "../envoy/feed-format.ts";
+import type { PoolSettings } from "../mappings/mappings.ts";
 import type { AutomapRoute, HostFacts, NetworkPlan, SharedPorts } from "../netd/protocol.ts";
 import { smallestMtu } from "../netd/route-mtus.ts";
 import { blockWarnings } from "./block-warnings.ts";
@@ -17,7 +18,7 @@ export interface Desired {
   readonly dns: DnsConfig | undefined;
   /** Queries a second, of the whole gateway; 0 = any number. */
   readonly dnsRateLimit: number;
-  readonly mappingPool: { readonly subnet: string; readonly reserved: number } | undefined;
+  readonly mappingPool: PoolSettings | undefined;
   /** For the operator: what of the configuration finds nothing on this host. */
   readonly warnings: readonly string[];
   /** With Envoy as the data plane. */
@@ -106,11 +107,12 @@ export function desire(
     })),
     dns: dns && {
       upstreams: dns.upstreams,
+      subnet: dns.subnet,
       maxTtl: dns.maxTtl,
       ...(dns.sorryIp !== undefined && { sorryIp: dns.sorryIp }),
     },
     dnsRateLimit: dns?.rateLimit ?? 0,
-    mappingPool: dns && { subnet: dns.subnet, reserved: dns.reservedStatic },
+    mappingPool: dns && { subnet: dns.subnet, reserved: dns.reservedStatic, maxTtl: dns.maxTtl },
     warnings: [
       ...warnings,
       ...workerWarnings(snat, workers - used),

@@ -12,9 +12,13 @@ import type { DnsSocket } from "../netd/protocol.ts";
 
 /** Where DNS questions come in: sockets that netd opened, and packets out of the engine. */
 export interface DnsFrontend {
-  /** A question that came as a packet; `refresh`: only its answer's lifetime matters. See WorkerEvents. */
+  /**
+   * A question that came as a packet; `client` gives its sender's address, `refresh`: only its answer's lifetime matters.
+   * See WorkerEvents.
+   */
   question(
     question: Uint8Array,
+    client: () => string,
     refresh: boolean,
     reply: (answer: Uint8Array, lifetime?: Lifetime) => void,
   ): void;
@@ -37,8 +41,8 @@ export function createDnsFrontend(
   /** Questions by packets have met the engine's limit. */
   const limited: DnsProxy = {
     ...proxy,
-    handle: async (query, transport) =>
-      limit.take() ? await proxy.handle(query, transport) : void proxy.refuse("rate"),
+    handle: async (query, transport, client) =>
+      limit.take() ? await proxy.handle(query, transport, client) : void proxy.refuse("rate"),
   };
   const allowed = (source: string) => nets.some((net) => cidrContains(net, source));
 
@@ -56,9 +60,11 @@ export function createDnsFrontend(
 
   return {
     limited,
-    question(question, refresh, reply) {
-      const answered = refresh ? proxy.refresh(question) : proxy.handle(question, "udp");
-      void answered.then((answer) => answer && reply(answer, cache.lifetime(answer)));
+    question(question, client, refresh, reply) {
+      const answered = refresh ? proxy.refresh(question) : proxy.handle(question, "udp", client);
+      void answered.then(
+        (answer) => answer && reply(answer, proxy.logs ? undefined : cache.lifetime(answer)),
+      );
     },
     takeSockets(sockets, channel) {
       const before = open;

@@ -13,9 +13,11 @@ import { createDnsProxy } from "../dns/proxy.ts";
 import { createRateLimit } from "../dns/rate-limit.ts";
 import { upstreamSettings } from "../dns/upstream-options.ts";
 import { Path } from "../engine/layout.gen.ts";
+import { addressesInUse } from "../engine/mapping-use.ts";
 import { startEnvoyPlane } from "../envoy/plane.ts";
 import { Eg46Error, explain, hasCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import { defaultLife } from "../mappings/keeper.ts";
 import { createMappings } from "../mappings/mappings.ts";
 import type { DnsSocket, FileContents, GatewayOptions, HostFacts } from "../netd/protocol.ts";
 import { type Desired, desire } from "./desired.ts";
@@ -23,7 +25,8 @@ import { desireForEnvoy } from "./desired-envoy.ts";
 import { createDnsFrontend } from "./dns-frontend.ts";
 import { forgettingSink } from "./forgetting-sink.ts";
 import type { NetdLink } from "./netd-link.ts";
-import { openGatewayStore } from "./store.ts";
+import { serveSorryPage } from "./sorry-page.ts";
+import { openGatewayJournal, openGatewayStore } from "./store.ts";
 import { createView } from "./view.ts";
 
 export interface Gateway {
@@ -75,7 +78,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
     facts.tuns.map(({ fd }) => fd),
     options.engine,
     {
-      dns: (question, refresh, reply) => frontend.question(question, refresh, reply),
+      dns: (question, client, refresh, reply) => frontend.question(question, client, refresh, reply),
       ask: (nat4) => void ask(nat4),
       failed,
     },
@@ -88,13 +91,16 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
       log,
     }));
   const answers = createAnswerCache(options.engine.sizes.dnsCache ?? 0);
+  const journal = await openGatewayJournal(options, log);
   const mappings = createMappings({
-    store,
-    sink: forgettingSink(envoy?.sink ?? workers, answers.forget),
-    log,
+    ...{ store, sink: forgettingSink(envoy?.sink ?? workers, answers.forget), log, journal },
+    life: options.mappings?.life ?? defaultLife,
+    sessions: () => addressesInUse(workers.memories),
   });
   const dns = createDnsProxy({
-    mapHost: (host6) => mappings.mapHost(host6),
+    mapHost: (host6, { trace }) => mappings.mapHost(host6, trace),
+    hostOf: (nat4) => mappings.lookup(nat4),
+    policy: options.dnsPolicy,
     cache: answers,
     log,
     upstreamSettings: upstreamSettings(options.dnsUpstreams, dnsTlsCa),
@@ -226,6 +232,8 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
     egress: () => inForce,
     behaviour: options.behaviour,
   });
+  const { sorryPageFd } = options;
+  const sorryPage = sorryPageFd === undefined ? undefined : serveSorryPage(sorryPageFd, log);
   const admin = await createAdmin(view, { listen: options.admin, log });
   netd.phase("reading the store");
   await mappings.start();
@@ -249,9 +257,10 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
       clearInterval(readiness);
       clearTimeout(retry);
       frontend.close();
+      sorryPage?.close();
       await Promise.all([admin.close(), workers.stop(), mappings.close(), envoy?.close()]);
       dns.close();
-      await store.close();
+      await Promise.all([store.close(), journal?.close()]);
     },
   };
 }

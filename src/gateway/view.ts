@@ -3,6 +3,7 @@ import type { EgressConfig } from "../config/resolve.ts";
 import type { Workers } from "../dataplane/workers.ts";
 import type { AnswerCache } from "../dns/cache.ts";
 import { readEngineDnsCounts, withHits } from "../dns/cache-counts.ts";
+import { dig } from "../dns/dig.ts";
 import type { DnsProxy } from "../dns/proxy.ts";
 import type { NatBehaviour, NatProtocol } from "../engine/behaviour.ts";
 import { DropReason, dropReasons, paths, VirtualServer } from "../engine/layout.gen.ts";
@@ -87,6 +88,7 @@ export function createView({
     sessions: () => workers.counters().alive.reduce((sum, count) => sum + count, 0),
     dns: dnsStats,
     dnsCache,
+    dig: (question) => dig(dns, question),
     mappings: () => mappings.status(),
     store: () => storeReference,
     async *listMappings() {

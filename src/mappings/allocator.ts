@@ -1,29 +1,70 @@
-import { numberToIpv4 } from "../addresses.ts";
-import { decodeValue, encodeValue } from "./codec.ts";
+import { ipv6ToBytes, numberToIpv4 } from "../addresses.ts";
+import { encodeValue, isValueOf } from "./codec.ts";
 import { type Pool, windowOf } from "./pool.ts";
-import type { MappingStore } from "./store.ts";
+import type { MappingStore, Place } from "./store.ts";
 
 export type Allocation = { readonly kind: "mapped"; readonly nat4: string } | { readonly kind: "exhausted" };
 
+/** As {@link Allocation}, with the stored text; `made`: by this call. */
+export type Claimed =
+  | { readonly kind: "mapped"; readonly nat4: string; readonly value: string; readonly made: boolean }
+  | { readonly kind: "exhausted" };
+
+/** Times of a new entry; undefined: it never ends. */
+export interface LeaseTerms {
+  readonly leaseS: number;
+  readonly entryMs: number;
+  readonly heldMs: number;
+}
+
 /**
  * Finds or claims the NAT address of `host6` (RFC 5952 text) without any coordinator but the store: the window is read
- * whole, an entry that already holds the host is the answer, else the first free address is claimed. Whoever loses that
- * race reads again and finds what the winner wrote. Nothing outside the window is ever taken, or gateways would differ.
- * A value that is not a mapping occupies its address. Rejects with EG46_STORE_UNAVAILABLE.
+ * whole, an entry that already holds the host is the answer, else the address that is held for it, else the first free
+ * one is claimed. Whoever loses that race reads again and finds what the winner wrote. Nothing outside the window is ever
+ * taken, or gateways would differ. A value that is not a mapping occupies its address, and so does a host that it is held
+ * for. `whole` false: the host is known to have no entry, so that a store that reads place by place may end at the first
+ * free one. Rejects with EG46_STORE_UNAVAILABLE.
  */
-export async function allocate(store: MappingStore, pool: Pool, host6: string): Promise<Allocation> {
-  const nat4s = windowOf(pool, host6).map(numberToIpv4);
-  const value = encodeValue(host6);
+export async function allocate(
+  store: MappingStore,
+  pool: Pool,
+  host6: string,
+  terms?: LeaseTerms,
+  whole = true,
+): Promise<Claimed> {
+  const numbers = windowOf(pool, host6);
+  const nat4s: string[] = [];
+  function* candidates(): Generator<string> {
+    for (const [index, number] of numbers.entries()) {
+      nat4s[index] ??= numberToIpv4(number);
+      yield nat4s[index];
+    }
+  }
+  const value = encodeValue(host6, terms?.leaseS);
+  const bytes = ipv6ToBytes(host6);
+  const isOurs = ({ value: text }: Place) => text !== undefined && isValueOf(text, bytes);
+  const isFree = ({ value: text, heldFor = host6 }: Place) => text === undefined && heldFor === host6;
+  const enough = whole ? undefined : (place: Place) => isFree(place) || isOurs(place);
+  const lease = terms && { host6, entryMs: terms.entryMs, heldMs: terms.heldMs };
   // A refused claim means that the address is taken, even where the store shows no text for it (another Redis type);
   // each round adds one, so the rounds end.
   const refused = new Set<string>();
   for (;;) {
-    const stored = await store.getMany(nat4s);
-    const held = stored.findIndex((text) => text !== undefined && decodeValue(text)?.host6 === host6);
-    if (held >= 0) return { kind: "mapped", nat4: nat4s[held]! };
-    const free = nat4s.find((nat4, index) => stored[index] === undefined && !refused.has(nat4));
+    const places = await store.window(candidates(), refused.size === 0 ? enough : undefined);
+    let own: string | undefined;
+    let first: string | undefined;
+    for (const [index, place] of places.entries()) {
+      const nat4 = nat4s[index]!;
+      if (place.value !== undefined) {
+        if (isOurs(place)) return { kind: "mapped", nat4, value: place.value, made: false };
+      } else if (!refused.has(nat4)) {
+        if (place.heldFor === host6) own ??= nat4;
+        else if (place.heldFor === undefined) first ??= nat4;
+      }
+    }
+    const free = own ?? first;
     if (free === undefined) return { kind: "exhausted" };
-    if (await store.claim(free, value)) return { kind: "mapped", nat4: free };
+    if (await store.claim(free, value, lease)) return { kind: "mapped", nat4: free, value, made: true };
     refused.add(free);
   }
 }

@@ -1,12 +1,14 @@
-import { bytesToIpv6, ipv6ToBytes, isIpv4 } from "../addresses.ts";
+import { bytesToIpv6, ipv6ToBytes, isIpv4, sameIpv6 } from "../addresses.ts";
 import { isRemoteHost } from "../remote-host.ts";
 
 /** ha_unit `0`, then bin_id, as the specification's table "DB parameters" prints them; the NAT IPv4 follows. */
 export const keyPrefix = "0073c3b6eft_dns46";
 
-/** What we write for gen_id (4 digits), timeout (8: never expires) and user flags (16). Specification, same table. */
-const defaultHeader = ["0001", "00000000", "0000000000000002"].join("");
+/** What we write for gen_id (4 digits) and user flags (16); the timeout (8) stands between. Specification, same table. */
+const generation = "0001";
+const userFlags = "0000000000000002";
 
+const headerLength = 28;
 const valueForm = /^([0-9a-f]{4})([0-9a-f]{8})([0-9a-f]{16})([0-9a-f:.]{2,45})$/i;
 
 /** A decoded entry; the first three are the hex digits as stored (we accept any and never rewrite them). */
@@ -30,11 +32,24 @@ export function nat4OfKey(key: string): string | undefined {
   return key.startsWith(keyPrefix) && isIpv4(nat4) ? nat4 : undefined;
 }
 
-/** The value of a new entry. Throws TypeError when `host6` cannot be a mapping's host (see {@link canonicalHost6}). */
-export function encodeValue(host6: string): string {
+/**
+ * The value of a new entry. `leaseS` is its timeout in whole seconds, below 2³²; 0: indefinite. Throws TypeError when
+ * `host6` cannot be a mapping's host (see {@link canonicalHost6}).
+ */
+export function encodeValue(host6: string, leaseS = 0): string {
   const canonical = canonicalHost6(host6);
   if (canonical === undefined) throw new TypeError(`'${host6}' is not the IPv6 address of a remote host`);
-  return defaultHeader + canonical;
+  return generation + leaseS.toString(16).padStart(8, "0") + userFlags + canonical;
+}
+
+/** Whether a stored text maps to these 16 bytes, however it spells them; much cheaper than decoding it. */
+export function isValueOf(text: string, host: Uint8Array): boolean {
+  return sameIpv6(text.slice(headerLength), host) && valueForm.test(text);
+}
+
+/** The timeout in seconds; 0: indefinite. */
+export function leaseOf(value: MappingValue): number {
+  return Number.parseInt(value.timeout, 16);
 }
 
 /** Undefined when the text is not a mapping. */

@@ -6,9 +6,10 @@ import type { Logger } from "../log.ts";
 import { keyOf, keyPrefix, nat4OfKey } from "./codec.ts";
 import { callBudgetMs, unavailable, within } from "./deadline.ts";
 import { checkLmdbFile } from "./lmdb-check.ts";
+import { createLmdbRecords } from "./lmdb-records.ts";
 import { createWriteGate } from "./lmdb-space.ts";
 import { pollChanges } from "./poll-watch.ts";
-import type { MappingStore } from "./store.ts";
+import type { MappingStore, Place } from "./store.ts";
 
 /** LMDB itself tells nobody of changes, so we look at its transaction number this often. */
 const pollMs = 80;
@@ -60,8 +61,33 @@ export async function openLmdbStore(
     }
   }
 
+  /** Resolves once a power cut can't take it back. */
+  async function commit<T>(work: () => Promise<T> | T): Promise<T> {
+    const problem = gate.check();
+    if (problem !== undefined) throw new Error(problem);
+    try {
+      const result = await work();
+      await db.flushed;
+      return result;
+    } catch (error) {
+      const reason = await commitError(error);
+      gate.failed(reason.message);
+      throw reason;
+    }
+  }
+
+  const write = <T>(work: () => T) => bounded("write", () => commit(work));
+  const records = createLmdbRecords(db, write);
+  const sweeping = records.sweep(closing.signal);
+
   return {
     name,
+    records: {
+      getMany: (keys) => bounded("get", () => records.getMany(keys)),
+      put: records.put,
+      remove: records.remove,
+      list: records.list,
+    },
     connected: () => !closing.signal.aborted,
     problem: () => (closing.signal.aborted ? "the store is closed" : gate.problem()),
     list,
@@ -76,25 +102,30 @@ export async function openLmdbStore(
         db.resetReadTxn();
         return nat4s.map(read);
       }),
-    claim: (nat4, value) =>
-      bounded("claim", async () => {
-        const problem = gate.check();
-        if (problem !== undefined) throw new Error(problem);
-        const key = keyOf(nat4);
-        try {
-          const created = await db.ifNoExists(key, () => {
+    window: (nat4s, enough) =>
+      bounded("get", () => {
+        db.resetReadTxn();
+        const places: Place[] = [];
+        for (const nat4 of nat4s) {
+          const value = read(nat4);
+          const place = { value, heldFor: value === undefined ? records.holder(nat4) : undefined };
+          places.push(place);
+          if (enough?.(place)) break;
+        }
+        return places;
+      }),
+    claim: (nat4, value, lease) =>
+      bounded("claim", () =>
+        commit(() => {
+          const key = keyOf(nat4);
+          return db.ifNoExists(key, () => {
             // It rejects together with what is awaited here.
             db.put(key, value).catch(() => {});
+            if (lease !== undefined) records.lease(nat4, value, lease);
           });
-          // An address may only leave in a DNS answer once a power cut can't take it back.
-          await db.flushed;
-          return created;
-        } catch (error) {
-          const reason = await commitError(error);
-          gate.failed(reason.message);
-          throw reason;
-        }
-      }),
+        }),
+      ),
+    renew: records.renew,
     release: (nat4) =>
       bounded("release", async () => {
         const key = keyOf(nat4);
@@ -102,6 +133,7 @@ export async function openLmdbStore(
           const existed = db.transactionSync(() => {
             const found = db.doesExist(key);
             if (found) db.remove(key);
+            records.released(nat4);
             return found;
           });
           await db.flushed;
@@ -125,6 +157,7 @@ export async function openLmdbStore(
       if (closing.signal.aborted) return;
       closing.abort();
       gate.close();
+      await sweeping;
       // After a failed commit the package may wait for ever for one that was never begun: everything that was answered
       // for is on disk already.
       await within(callBudgetMs, `${name}: close`, db.close()).catch((error: Error) =>

@@ -8,6 +8,8 @@ import type { MappingStore } from "./store.ts";
 export interface LossGuard {
   /** Call for each entry that is listed, before it is applied; `known`: the host that we have for the address. */
   listed(nat4: number, value: string, known: string | undefined): void;
+  /** Whether the store may have lost entries since the load before. */
+  suspects(): boolean;
   /**
    * Call after the listing with what we know and it lacks. Resolves to what is to be applied: nothing at all when the
    * store can't have lost anything, for then somebody deleted them. Rejects with EG46_STORE_UNAVAILABLE: list again.
@@ -39,6 +41,7 @@ export function createLossGuard(store: MappingStore, log: Logger): LossGuard {
   }
 
   return {
+    suspects: () => settled !== undefined && store.lineage?.() !== settled,
     listed(nat4, value, known) {
       if (known === undefined) return;
       const conflict = conflictOf(numberToIpv4(nat4), encodeValue(known), value);

@@ -1,42 +1,78 @@
 import { ipv4ToNumber, numberToIpv4 } from "../addresses.ts";
 import type { MappingSink } from "../engine/mapping-sink.ts";
-import { Eg46Error } from "../errors.ts";
+import { Eg46Error, hasCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
+import type { Trace } from "../trace.ts";
 import { type Allocation, allocate } from "./allocator.ts";
-import { canonicalHost6, encodeValue } from "./codec.ts";
+import { canonicalHost6 } from "./codec.ts";
 import { callBudgetMs, sleep } from "./deadline.ts";
+import { createForecast } from "./forecast.ts";
+import type { Journal } from "./journal.ts";
+import { createKeeper, defaultLife, type MappingLife } from "./keeper.ts";
 import { createMappingTable } from "./mapping-table.ts";
+import { createNames } from "./names.ts";
 import { inSubnet, type Pool, poolOf } from "./pool.ts";
 import { createPoolAlarm } from "./pool-alarm.ts";
 import { sparing } from "./reassert.ts";
+import { assertMapping, type Conflict, reportConflict, rescueMappings } from "./rescue.ts";
 import type { MappingStore } from "./store.ts";
 import { createSubnets } from "./subnets.ts";
 import { createSync } from "./sync.ts";
+import { tracedStore } from "./traced-store.ts";
 import { createTurns } from "./turns.ts";
 
 export interface Mappings {
   /** Loads everything into the engine and follows the store; resolves after the first full load, at most 2 s. */
   start(): Promise<void>;
   /** The DNS46 pool, undefined while there is none. Mappings already made stay. Throws TypeError on a bad subnet. */
-  setPool(pool: { readonly subnet: string; readonly reserved: number } | undefined): void;
+  setPool(pool: PoolSettings | undefined): void;
   /**
    * The NAT address of a host, claimed if need be; resolves only after every engine has it. A known mapping costs no
    * round trip and is served also while the store is away; one that DNS46 made in an earlier subnet only when the present
    * one has none to give. Without a pool, an unknown host is 'exhausted'. Rejects with EG46_STORE_UNAVAILABLE, TypeError
    * (not a remote host's IPv6 address: see codec.ts), or the sink's error.
    */
-  mapHost(host6: string): Promise<Allocation>;
+  mapHost(host6: string, trace?: Trace): Promise<Allocation>;
   /**
    * For a packet to an address unknown to the engine: asks the store and installs what it says. Undefined: no mapping,
    * outside the pool's subnet (such entries come by the sync only, or a port scan would flood the store), or too many
    * look-ups at once. Rejects with EG46_STORE_UNAVAILABLE.
    */
   lookup(nat4: string): Promise<string | undefined>;
+  /**
+   * Notes which hosts (RFC 5952 texts) a name led to, after the answer left; never waits. Names are text, in any case.
+   */
+  noteName(name: string, hosts: readonly string[]): void;
+  /**
+   * The hosts that a name led to within the last day, at whichever gateway of this store; each goes through
+   * {@link mapHost} then. Empty: unknown. Rejects with EG46_STORE_UNAVAILABLE.
+   */
+  hostsOfName(name: string): Promise<string[]>;
   /** Everything known, by address; `host6` undefined = the stored value is no mapping. */
   list(): { nat4: string; host6: string | undefined }[];
   status(): MappingStatus;
   /** Stops following. The store stays open: it belongs to whoever opened it. */
   close(): Promise<void>;
+}
+
+export interface PoolSettings {
+  /** dnsNat46Ipv4Subnet. */
+  readonly subnet: string;
+  /** maxReservedStaticIps. */
+  readonly reserved: number;
+  /** maxDNS46TTL: the longest that an answer may live, seconds. Its default if left out. */
+  readonly maxTtl?: number;
+}
+
+export interface MappingParts {
+  readonly store: MappingStore;
+  readonly sink: MappingSink;
+  readonly log: Logger;
+  readonly life?: MappingLife;
+  /** The addresses that sessions go to; without it, nobody has any. */
+  readonly sessions?: () => Promise<ReadonlySet<number>>;
+  /** Where new mappings go while the store is away; without it there are none meanwhile. */
+  readonly journal?: Journal | undefined;
 }
 
 export interface MappingStatus {
@@ -47,6 +83,9 @@ export interface MappingStatus {
   /** Addresses that DNS46 may hand out, and how many of them are taken. */
   readonly poolSize: number;
   readonly poolUsed: number;
+  /** Addresses an hour by the last hour; and when the pool will be exhausted at that rate, seconds from now. */
+  readonly poolGrowth: number | undefined;
+  readonly poolExhaustedInS: number | undefined;
   /** What the operator should know of how full the pool is. */
   readonly poolNote: string | undefined;
   readonly storeConnected: boolean;
@@ -54,6 +93,7 @@ export interface MappingStatus {
   readonly store: string;
 }
 
+const defaultMaxTtl = 120;
 const startPatienceMs = 2000;
 const poolLookMs = 2000;
 const negativeMs = 400;
@@ -63,11 +103,21 @@ const maxLookups = 256;
 const maxClaims = 512;
 const attempts = 3;
 
-export function createMappings(parts: { store: MappingStore; sink: MappingSink; log: Logger }): Mappings {
-  const { store, log } = parts;
+export function createMappings(parts: MappingParts): Mappings {
+  const { store, log, life = defaultLife, journal, sessions = async () => new Set<number>() } = parts;
   const table = createMappingTable();
-  const sync = createSync(store, parts.sink, table, log);
-  const spared = sparing(store, (nat4) => table.entries.get(ipv4ToNumber(nat4))?.host6);
+  const keeper = createKeeper({ store, table, life, sessions, log, gone: (nat4) => void reread(nat4) });
+  const sync = createSync(store, parts.sink, table, log, {
+    seen: keeper.seen,
+    leased: (nat4) => keeper.leaseS(nat4) > 0,
+    lapsed: keeper.lapsed,
+    beforeLoad: reconcile,
+    rescue: (nat4s) => rescueMappings(store, nat4s, { table, keeper, conflict, log }),
+  });
+  const spared = sparing(store, (nat4) => table.hostOf(ipv4ToNumber(nat4)));
+  const names = createNames(store.records, log);
+  const forecast = createForecast();
+  let conflicts = 0;
   const stop = new AbortController();
   const claims = new Map<string, Promise<Allocation>>();
   const lookups = new Map<number, Promise<string | undefined>>();
@@ -77,8 +127,10 @@ export function createMappings(parts: { store: MappingStore; sink: MappingSink; 
   const alarm = createPoolAlarm(log);
   let pool: Pool | undefined;
   let subnet = "";
+  /** What is not in the table is not in the store either, but for what others did a moment ago. */
+  let loaded = false;
   let poolLook: NodeJS.Timeout | undefined;
-  let running: Promise<void> | undefined;
+  let running: Promise<unknown> | undefined;
 
   /** `read` says what the store holds at an address; when somebody changed that meanwhile, it is asked again. */
   async function settle<T extends { nat4: number; value: string | undefined } | undefined>(
@@ -99,40 +151,103 @@ export function createMappings(parts: { store: MappingStore; sink: MappingSink; 
     throw new Eg46Error("EG46_STORE_UNAVAILABLE", `${store.name}: an entry keeps changing while it is read`);
   }
 
-  async function claim(host6: string): Promise<Allocation> {
+  async function claim(host6: string, trace?: Trace): Promise<Allocation> {
     if (pool === undefined) return { kind: "exhausted" };
     const from = pool;
-    const mapped = await settle(async () => {
-      const allocation = await allocate(spared, from, host6);
-      if (allocation.kind === "exhausted") return undefined;
-      return { nat4: ipv4ToNumber(allocation.nat4), value: encodeValue(host6) };
-    });
-    if (mapped !== undefined) return { kind: "mapped", nat4: numberToIpv4(mapped.nat4) };
-    if (from === pool) lookAtPool(true);
-    return { kind: "exhausted" };
+    for (let attempt = 0; attempt < attempts; attempt++) {
+      const sentMs = performance.now();
+      const mapped = await settle(async () => {
+        const claimed = await allocate(
+          trace ? tracedStore(spared, trace) : spared,
+          from,
+          host6,
+          keeper.terms(),
+          !loaded,
+        );
+        return claimed.kind === "exhausted" ? undefined : { ...claimed, nat4: ipv4ToNumber(claimed.nat4) };
+      });
+      if (mapped === undefined) {
+        if (from === pool) lookAtPool(true);
+        return { kind: "exhausted" };
+      }
+      if (mapped.made) keeper.claimed(mapped.nat4, sentMs);
+      if (await keeper.answer(mapped.nat4)) return handOut(mapped.nat4, host6, trace);
+    }
+    throw new Eg46Error("EG46_STORE_UNAVAILABLE", `${store.name}: an entry keeps ending while it is claimed`);
+  }
+
+  /** While the store is away, an address out of this gateway's slice. */
+  async function claimOrJournal(host6: string, trace?: Trace): Promise<Allocation> {
+    if (journal === undefined || pool === undefined) return claim(host6, trace);
+    const from = pool;
+    const fallBack = async (cause?: unknown): Promise<Allocation> => {
+      const taken = (nat4: number) => table.hostOf(nat4) !== undefined || table.malformed.has(nat4);
+      const made = await journal.allocate(from, host6, taken, keeper.terms()?.leaseS ?? 0);
+      if (made === undefined) throw cause ?? new Eg46Error("EG46_STORE_UNAVAILABLE", `${store.name} is away`);
+      await sync.apply(made.nat4, made.value);
+      await keeper.answer(made.nat4);
+      return handOut(made.nat4, host6, trace);
+    };
+    if (!store.connected()) return fallBack();
+    try {
+      return await claim(host6, trace);
+    } catch (error) {
+      if (!hasCode(error, "EG46_STORE_UNAVAILABLE") || store.connected()) throw error;
+      return await fallBack(error);
+    }
+  }
+
+  /** What was given out while the store was away goes into it before anything else is believed. */
+  async function reconcile(): Promise<void> {
+    for (const { nat4, host6, leaseS } of journal?.entries() ?? []) {
+      if (await assertMapping(store, { nat4, host6, leaseS }, keeper, conflict))
+        log.info(`${numberToIpv4(nat4)} for ${host6}, given out while it was away, is in ${store.name} now`);
+      await journal?.settled(nat4);
+    }
+  }
+
+  function conflict(found: Conflict): void {
+    conflicts++;
+    reportConflict(log, store.name, found);
+  }
+
+  async function reread(nat4: number): Promise<void> {
+    try {
+      await settle(async () => ({ nat4, value: await store.get(numberToIpv4(nat4)) }));
+    } catch (error) {
+      log.debug({ err: error, nat4: numberToIpv4(nat4) }, "a mapping could not be read");
+    }
   }
 
   /** One claim for all who ask for the host at the same time. */
-  function claimOnce(host6: string): Promise<Allocation> {
+  function claimOnce(host6: string, trace?: Trace): Promise<Allocation> {
     const shared = claims.get(host6);
     if (shared !== undefined) return shared;
-    const work = inTurn(() => claim(host6)).finally(() => claims.delete(host6));
+    const work = inTurn(() => claimOrJournal(host6, trace)).finally(() => claims.delete(host6));
     claims.set(host6, work);
     return work;
   }
 
-  async function answerWith(nat4: number): Promise<Allocation> {
-    await table.entries.get(nat4)?.installed;
+  async function answerWith(nat4: number, host6: string, trace?: Trace): Promise<Allocation> {
+    await table.pending(nat4);
+    if (await keeper.answer(nat4)) return handOut(nat4, host6, trace);
+    await reread(nat4);
+    return claimOnce(host6, trace);
+  }
+
+  function handOut(nat4: number, host6: string, trace?: Trace): Allocation {
+    trace?.("engine", { nat4: numberToIpv4(nat4), host6 });
     return { kind: "mapped", nat4: numberToIpv4(nat4) };
   }
 
   function lookAtPool(refused: boolean): void {
-    alarm.look(pool && { subnet, size: pool.size, used: table.used(pool), refused });
+    alarm.look(pool && { subnet, size: pool.size, used: table.used(), refused });
+    if (pool !== undefined) forecast.look(subnet, pool.size, table.used());
   }
 
   async function ask(nat4: number): Promise<string | undefined> {
     await settle(async () => ({ nat4, value: await store.get(numberToIpv4(nat4)) }));
-    const host6 = table.entries.get(nat4)?.host6;
+    const host6 = table.hostOf(nat4);
     if (host6 === undefined) rememberAbsent(nat4);
     return host6;
   }
@@ -148,31 +263,38 @@ export function createMappings(parts: { store: MappingStore; sink: MappingSink; 
 
   return {
     async start() {
-      running ??= sync.run(stop.signal);
+      for (const { nat4, value } of journal?.entries() ?? []) await sync.apply(nat4, value);
+      running ??= Promise.all([sync, keeper, names].map((part) => part.run(stop.signal)));
       poolLook ??= setInterval(() => lookAtPool(false), poolLookMs).unref();
+      void sync.loaded.then(() => {
+        loaded = true;
+      });
       await Promise.race([sync.loaded, sleep(startPatienceMs, stop.signal)]);
     },
     setPool(next) {
       pool = next === undefined ? undefined : poolOf(next);
       subnet = next?.subnet ?? "";
       subnets.serve(pool);
+      table.count(pool);
+      keeper.setTtl(next?.maxTtl ?? defaultMaxTtl);
     },
-    async mapHost(text) {
+    async mapHost(text, trace) {
       const host6 = canonicalHost6(text);
       if (host6 === undefined) throw new TypeError(`'${text}' is not the IPv6 address of a remote host`);
-      const known = subnets.best(host6, table.addressesOf(host6));
-      if (known === undefined) return claimOnce(host6);
-      if (!known.drains || !store.connected()) return answerWith(known.nat4);
+      const known = subnets.best(host6, table.addressesOf(host6), keeper.isLeased);
+      if (known === undefined) return claimOnce(host6, trace);
+      trace?.("known", { nat4: numberToIpv4(known.nat4), host6, drains: known.drains });
+      if (!known.drains || !store.connected()) return answerWith(known.nat4, host6, trace);
       // The old address works as well as ever: nobody is refused for the sake of the new one.
-      const fresh = await claimOnce(host6).catch(() => undefined);
-      return fresh?.kind === "mapped" ? fresh : answerWith(known.nat4);
+      const fresh = await claimOnce(host6, trace).catch(() => undefined);
+      return fresh?.kind === "mapped" ? fresh : answerWith(known.nat4, host6, trace);
     },
     async lookup(text) {
       const nat4 = ipv4ToNumber(text);
-      const known = table.entries.get(nat4);
+      const known = table.hostOf(nat4);
       if (known !== undefined) {
-        await known.installed;
-        return known.host6;
+        await table.pending(nat4);
+        return known;
       }
       if (pool === undefined || !inSubnet(pool, nat4)) return undefined;
       if (performance.now() < (absentUntilMs.get(nat4) ?? 0)) return undefined;
@@ -183,16 +305,20 @@ export function createMappings(parts: { store: MappingStore; sink: MappingSink; 
       lookups.set(nat4, work);
       return work;
     },
+    noteName: names.note,
+    hostsOfName: names.hostsOf,
     list: () =>
-      [...table.entries.keys(), ...table.malformed]
+      [...table.addresses(), ...table.malformed]
         .sort((a, b) => a - b)
-        .map((nat4) => ({ nat4: numberToIpv4(nat4), host6: table.entries.get(nat4)?.host6 })),
+        .map((nat4) => ({ nat4: numberToIpv4(nat4), host6: table.hostOf(nat4) })),
     status: () => ({
-      known: table.entries.size,
+      known: table.size,
       malformed: table.malformed.size,
-      conflicts: sync.conflicts(),
+      conflicts: sync.conflicts() + conflicts,
       poolSize: pool?.size ?? 0,
-      poolUsed: pool === undefined ? 0 : table.used(pool),
+      poolUsed: table.used(),
+      poolGrowth: forecast.growth(),
+      poolExhaustedInS: forecast.exhaustedInS(),
       poolNote: alarm.note(),
       storeConnected: store.connected(),
       storeProblem: store.problem(),

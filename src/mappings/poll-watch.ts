@@ -1,3 +1,4 @@
+import { ipv4ToNumber, numberToIpv4 } from "../addresses.ts";
 import { Eg46Error } from "../errors.ts";
 import { sleep } from "./deadline.ts";
 import type { StoreListener } from "./store.ts";
@@ -19,13 +20,25 @@ export function* differences(
   for (const nat4 of before.keys()) if (!after.has(nat4)) yield [nat4, undefined];
 }
 
+/** FNV-1a over both halves of 52 bits: what is kept of a value that nobody needs but to see that it changed. */
+function digest(text: string): number {
+  let low = 0x811c9dc5;
+  let high = 0x01000193;
+  for (let index = 0; index < text.length; index++) {
+    low = Math.imul(low ^ text.charCodeAt(index), 0x01000193);
+    high = Math.imul(high ^ low, 0x85ebca6b);
+  }
+  return (low >>> 0) * 0x100000 + (high >>> 12);
+}
+
 /** MappingStore.watch for a store that cannot tell of changes: looks again and again, reports the differences. */
 export async function pollChanges(
   source: PollSource,
   listener: StoreListener,
   signal: AbortSignal,
 ): Promise<void> {
-  let before: Map<string, string> | undefined;
+  // By address: tens of thousands of them must not cost the memory of their text once more.
+  let before: Map<number, number> | undefined;
   let seen: number | undefined;
   while (!signal.aborted) {
     const startMs = performance.now();
@@ -33,13 +46,21 @@ export async function pollChanges(
       // The version is read first: a write during the listing then shows as a new version at the next look.
       const version = source.version?.();
       if (before === undefined || version === undefined || version !== seen) {
-        const after = new Map<string, string>();
-        for await (const [nat4, value] of source.list()) {
+        const after = new Map<number, number>();
+        const changed = new Map<number, string>();
+        for await (const [text, value] of source.list()) {
           if (signal.aborted) return;
-          after.set(nat4, value);
+          const nat4 = ipv4ToNumber(text) | 0;
+          const now = digest(value);
+          if (before !== undefined && before.get(nat4) !== now) changed.set(nat4, value);
+          after.set(nat4, now);
         }
         if (before === undefined) listener.resync();
-        else for (const [nat4, value] of differences(before, after)) listener.changed(nat4, value);
+        else {
+          for (const [nat4, value] of changed) listener.changed(numberToIpv4(nat4), value);
+          for (const nat4 of before.keys())
+            if (!after.has(nat4)) listener.changed(numberToIpv4(nat4), undefined);
+        }
         before = after;
         seen = version;
       }

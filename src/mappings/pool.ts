@@ -51,10 +51,10 @@ export function windowOf(pool: Pool, host6: string): number[] {
   // Double hashing: a step without a common divisor walks the whole pool before it repeats itself.
   let step = size === 1 ? 0 : 1 + (digest.readUIntBE(6, 6) % (size - 1));
   while (size > 1 && commonDivisor(step, size) !== 1) step = (step % (size - 1)) + 1;
-  return Array.from(
-    { length: Math.min(windowSize, size) },
-    (_, index) => first + ((start + index * step) % size),
-  );
+  const window: number[] = [];
+  for (let offset = start; window.length < Math.min(windowSize, size); offset = (offset + step) % size)
+    window.push(first + offset);
+  return window;
 }
 
 function commonDivisor(a: number, b: number): number {

@@ -1,5 +1,6 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { Redis } from "ioredis";
-import { callBudgetMs, sleep, unavailable, within } from "./deadline.ts";
+import { callBudgetMs, unavailable, within } from "./deadline.ts";
 import { type ClusterRoute, clusterClient } from "./redis-cluster-client.ts";
 import { isReplyError } from "./redis-connection.ts";
 import type { RedisNode, RedisNodes } from "./redis-node.ts";
@@ -39,7 +40,7 @@ export function openCluster({ name, seeds, open, state }: ClusterParts): RedisNo
   let primaries: readonly string[] = [];
   let refreshing: Promise<void> | undefined;
   let closed = false;
-  const closing = new AbortController();
+  let pausing: Promise<void> | undefined;
 
   const keyOf = ({ host, port }: Endpoint) => `${host}:${port}`;
   const seedKeys = new Set(seeds.map(keyOf));
@@ -140,14 +141,22 @@ export function openCluster({ name, seeds, open, state }: ClusterParts): RedisNo
     return refreshing;
   }
 
+  /** One pause for all who wait at the time. */
+  function pause(): Promise<void> {
+    pausing ??= delay(retryMs).finally(() => {
+      pausing = undefined;
+    });
+    return pausing;
+  }
+
   /** The node of a slot once it can be used; a failover gives the slot to another one meanwhile. */
   async function usable(slot: number, endMs: number, text: string): Promise<Member> {
     for (;;) {
       const found = members.get(slots[slot] ?? "");
       if (found?.node.connected()) return found;
       if (closed || performance.now() > endMs) throw unavailable(text, trouble() ?? "no node has the slot");
-      await Promise.race([refreshSoon(), sleep(retryMs, closing.signal)]);
-      await sleep(retryMs, closing.signal);
+      void refreshSoon();
+      await pause();
     }
   }
 
@@ -177,7 +186,7 @@ export function openCluster({ name, seeds, open, state }: ClusterParts): RedisNo
             void refreshSoon();
           } else if (/^(CLUSTERDOWN|TRYAGAIN|LOADING|READONLY)/.test(refusal.message)) {
             void refreshSoon();
-            await sleep(retryMs, closing.signal);
+            await pause();
           } else throw error;
         }
       }
@@ -218,7 +227,6 @@ export function openCluster({ name, seeds, open, state }: ClusterParts): RedisNo
     },
     close() {
       closed = true;
-      closing.abort();
       clearInterval(timer);
       clearInterval(first);
       for (const { node } of members.values()) node.close();

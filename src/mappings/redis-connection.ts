@@ -16,6 +16,8 @@ export interface RedisConnection {
   problem(): string | undefined;
   /** What the server said of itself a second ago at most; undefined: nothing yet, or its access list refuses INFO. */
   look(): ServerLook | undefined;
+  /** Whether it has replicas, or had some a moment ago: one that is just being replaced loses them first. */
+  followed(): boolean;
   close(): void;
 }
 
@@ -31,6 +33,7 @@ export interface ConnectionParts {
 
 const heartbeatMs = 1000;
 const loadingLookMs = 100;
+const followedMs = 5000;
 const maxWaiting = 10_000;
 
 /** By default ioredis queues, resends and waits without end; every line here takes one such wait away. */
@@ -72,6 +75,7 @@ export function connectRedis({ name, dialer, state, wanted, misled }: Connection
   let usable = false;
   let look: ServerLook | undefined;
   let lookAgain: NodeJS.Timeout | undefined;
+  let replicasSeen = { lineage: "", ms: 0 };
 
   function abandon(reason: string): void {
     lastError = reason;
@@ -90,6 +94,7 @@ export function connectRedis({ name, dialer, state, wanted, misled }: Connection
       return;
     }
     if (stream !== redis.stream || redis.status !== "ready") return;
+    if (look?.replicas) replicasSeen = { lineage: look.lineage, ms: performance.now() };
     const reason = objection(look, wanted);
     lookAgain = setTimeout(examine, look?.loading ? loadingLookMs : heartbeatMs).unref();
     if (reason === undefined) admit();
@@ -156,6 +161,8 @@ export function connectRedis({ name, dialer, state, wanted, misled }: Connection
     connected: () => !closed && usable,
     problem: () => (closed ? "the store is closed" : problem()),
     look: () => look,
+    followed: () =>
+      look?.lineage === replicasSeen.lineage && performance.now() < replicasSeen.ms + followedMs,
     close() {
       closed = true;
       clearTimeout(lookAgain);

@@ -14,6 +14,7 @@ export interface RedisTarget extends Endpoint, Login {
 /** For connecting, TLS and the greeting together. */
 const dialMs = 2000;
 const hearMs = 300;
+const longMs = 200;
 const greeting = "the server's first answer";
 const tooLate = "too late";
 
@@ -22,8 +23,8 @@ export interface RedisDialer {
   readonly Connector: new () => AbstractConnector;
   /** What the latest attempt has been waiting for so far. */
   waitsFor(): string;
-  /** Ends every connection that was made, with this reason: the next ones may lead elsewhere. */
-  drop(reason: string): void;
+  /** Ends all connections to other servers. */
+  stayWith(endpoint: Endpoint, reason: string): void;
 }
 
 /** Gives the target of the next connection; rejects with the reason when there is none now. */
@@ -34,7 +35,7 @@ export type Locate = () => RedisTarget | Promise<RedisTarget>;
  * here a server's own words can be told: ioredis writes more at once, and the reset that this brings hides them.
  */
 export function createDialer(name: string, locate: Locate, log: Logger): RedisDialer {
-  const open = new Set<Socket>();
+  const open = new Map<Socket, Endpoint>();
   let waitsFor = "a connection";
   let noted = false;
   function noteNeedless(): void {
@@ -60,7 +61,7 @@ export function createDialer(name: string, locate: Locate, log: Logger): RedisDi
         this.firstError = error as Error;
         return new Socket().destroy();
       }
-      open.add(socket);
+      open.set(socket, target);
       socket.once("close", () => open.delete(socket));
       socket.once("connect", () => {
         waitsFor = target.tls ? "the TLS handshake (perhaps the server expects redis://)" : greeting;
@@ -70,7 +71,11 @@ export function createDialer(name: string, locate: Locate, log: Logger): RedisDi
       });
       this.stream = socket;
       try {
+        const startMs = performance.now();
         await within(dialMs, socket, greet(socket, target, noteNeedless));
+        // A server that stood still may have been replaced meanwhile, and not know it yet.
+        if (performance.now() - startMs > longMs && !same(await locate(), target))
+          throw new Error("another server is the primary meanwhile");
       } catch (error) {
         // ioredis reports `firstError` of a destroyed socket and tries again; rejecting would end its trying.
         this.firstError = new Error(await this.reasonOf(error as Error, target));
@@ -88,10 +93,14 @@ export function createDialer(name: string, locate: Locate, log: Logger): RedisDi
   return {
     Connector,
     waitsFor: () => waitsFor,
-    drop(reason) {
-      for (const socket of open) socket.destroy(new Error(reason));
+    stayWith(endpoint, reason) {
+      for (const [socket, to] of open) if (!same(to, endpoint)) socket.destroy(new Error(reason));
     },
   };
+}
+
+function same(one: Endpoint, other: Endpoint): boolean {
+  return one.host === other.host && one.port === other.port;
 }
 
 function dial({ host, port, tls }: RedisTarget): Socket {

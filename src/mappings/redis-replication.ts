@@ -18,6 +18,8 @@ export interface Replication {
 interface Item {
   readonly command: (redis: Redis) => Promise<unknown>;
   readonly copies: number;
+  /** By performance.now(): nobody waits for it any more, so it must not be carried out. */
+  readonly endMs: number;
   readonly done: (outcome: Promise<unknown>) => void;
 }
 
@@ -48,14 +50,15 @@ export function createReplication(
   function copiesNow(): number {
     if (wait === "off") return 0;
     if (wait !== "auto") return wait;
-    return (own?.look() ?? plain.look())?.replicas ? 1 : 0;
+    return plain.followed() ? 1 : 0;
   }
 
   async function drain(connection: RedisConnection): Promise<void> {
     busy = true;
     while (queue.length > 0) {
-      const batch = queue.slice(0, maxBatch);
+      const batch = queue.slice(0, maxBatch).filter(({ endMs }) => performance.now() < endMs);
       queue = queue.slice(maxBatch);
+      if (batch.length === 0) continue;
       await connection.call("WAIT", (redis) => send(redis, batch)).catch((error) => fail(batch, error));
     }
     busy = false;
@@ -97,7 +100,7 @@ export function createReplication(
         settled.catch(() => {});
         resolve(settled as Promise<T>);
       };
-      queue.push({ command, copies, done });
+      queue.push({ command, copies, endMs: performance.now() + budgetMs, done });
     });
     outcome.catch(() => {});
     // Of one turn of the event loop all go out together.

@@ -32,7 +32,6 @@ export function followSentinels({ place, targetOf, log }: SentinelParts): Sentin
     createSentinel(host, place, targetOf(host, { ...place.sentinelLogin, db: 0 }), log),
   );
   let first = 0;
-  let named: Endpoint | undefined;
 
   async function locate(): Promise<Endpoint> {
     const reasons: string[] = [];
@@ -49,24 +48,16 @@ export function followSentinels({ place, targetOf, log }: SentinelParts): Sentin
     throw new Error(`no sentinel names the primary '${place.primary}' (${reasons.join("; ")})`);
   }
 
-  const dialer = createDialer(
-    place.name,
-    async () => {
-      named = await locate();
-      return targetOf(named, place.login);
-    },
-    log,
-  );
+  const dialer = createDialer(place.name, async () => targetOf(await locate(), place.login), log);
   let looking = false;
   const look = setInterval(async () => {
-    if (looking || named === undefined) return;
+    if (looking) return;
     looking = true;
-    const before = named;
     // Sentinels that are away change nothing.
-    const now = await locate().catch(() => before);
+    const now = await locate().catch(() => undefined);
     looking = false;
-    if (before === named && (now.host !== before.host || now.port !== before.port))
-      dialer.drop(`the sentinels name another primary: ${now.host}:${now.port}`);
+    if (now !== undefined)
+      dialer.stayWith(now, `the sentinels name another primary: ${now.host}:${now.port}`);
   }, lookMs).unref();
 
   return {

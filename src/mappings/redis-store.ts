@@ -1,11 +1,13 @@
 import type { Logger } from "../log.ts";
 import { keyOf, keyPrefix, nat4OfKey } from "./codec.ts";
 import { callBudgetMs } from "./deadline.ts";
+import { heldKey, leasesMark } from "./record-keys.ts";
 import { isReplyError } from "./redis-connection.ts";
 import { followChanges } from "./redis-follow.ts";
+import { redisRecords, renewLeased, setLeased } from "./redis-leases.ts";
 import type { RedisNodes } from "./redis-node.ts";
 import { isUnreplicated } from "./redis-replication.ts";
-import type { MappingStore, StoreListener } from "./store.ts";
+import type { Lease, MappingStore, StoreListener } from "./store.ts";
 
 const scanCount = 1000;
 /** Stands in for the value of a key of another type, which GET refuses: never a mapping, so the address is occupied. */
@@ -15,6 +17,8 @@ const notText = "(not a string)";
 export function openRedisStore(nodes: RedisNodes, log: Logger): MappingStore {
   const closing = new AbortController();
   const { call, replicated } = nodes;
+  /** Whether addresses may be held for somebody; as long as nobody has leases, nobody needs to look. */
+  let leases = false;
 
   async function get(nat4: string, run = call, budgetMs = callBudgetMs): Promise<string | undefined> {
     try {
@@ -26,11 +30,13 @@ export function openRedisStore(nodes: RedisNodes, log: Logger): MappingStore {
     }
   }
 
-  async function getMany(nat4s: readonly string[], run = call): Promise<(string | undefined)[]> {
-    if (nat4s.length === 0) return [];
-    const values = await run("MGET", (redis) => redis.mget(nat4s.map(keyOf)));
+  async function getKeys(keys: readonly string[], run = call): Promise<(string | undefined)[]> {
+    if (keys.length === 0) return [];
+    const values = await run("MGET", (redis) => redis.mget([...keys]));
     return values.map((value) => value ?? undefined);
   }
+
+  const getMany = (nat4s: readonly string[], run = call) => getKeys(nat4s.map(keyOf), run);
 
   /** Like getMany, which says nil of a key of another type too: GET tells such a key from none. */
   async function read(nat4s: readonly string[], run = call): Promise<(string | undefined)[]> {
@@ -38,14 +44,14 @@ export function openRedisStore(nodes: RedisNodes, log: Logger): MappingStore {
     return Promise.all(values.map((value, index) => value ?? get(nat4s[index]!)));
   }
 
-  async function claim(nat4: string, value: string): Promise<boolean> {
+  async function claim(nat4: string, value: string, lease?: Lease): Promise<boolean> {
     let sent = false;
     try {
       const created = await replicated(
         "SETNX",
         (redis) => {
           sent = true;
-          return redis.setnx(keyOf(nat4), value);
+          return lease === undefined ? redis.setnx(keyOf(nat4), value) : setLeased(redis, nat4, value, lease);
         },
         callBudgetMs / 2,
       );
@@ -102,7 +108,26 @@ export function openRedisStore(nodes: RedisNodes, log: Logger): MappingStore {
     get: (nat4) => get(nat4),
     // An answer rests on what is found, so a failover must not undo it.
     getMany: (nat4s) => getMany(nat4s, replicated),
+    async window(addresses) {
+      const nat4s = [...addresses];
+      const readHolders = () => getKeys(nat4s.map(heldKey), replicated);
+      const keys = nat4s.map((nat4) => keyPrefix + nat4);
+      keys.push(leasesMark);
+      // Both are written before either is answered: one round trip.
+      const [values, known] = await Promise.all([
+        getKeys(keys, replicated),
+        leases ? readHolders() : undefined,
+      ]);
+      leases ||= values[nat4s.length] !== undefined;
+      const holders = known ?? (leases ? await readHolders() : []);
+      return nat4s.map((_, index) => {
+        const value = values[index];
+        return { value, heldFor: value === undefined ? holders[index] : undefined };
+      });
+    },
     claim,
+    renew: (leases) => renewLeased(call, leases),
+    records: redisRecords(call, (keys) => getKeys(keys)),
     release: async (nat4) => (await call("DEL", (redis) => redis.del(keyOf(nat4)))) === 1,
     list,
     watch,

@@ -17,8 +17,18 @@ export interface MappingStore {
   get(nat4: string): Promise<string | undefined>;
   /** One round trip where the store allows it; the result has the order of the argument. */
   getMany(nat4s: readonly string[]): Promise<(string | undefined)[]>;
-  /** SETNX: true when this call created the entry. An existing entry is never overwritten. */
-  claim(nat4: string, value: string): Promise<boolean>;
+  /**
+   * What stands at these addresses, and for whom free ones are held; one round trip where the store allows it. A store
+   * that reads place by place may end behind the first one that is `enough`, and takes no more of the addresses then.
+   */
+  window(nat4s: Iterable<string>, enough?: (place: Place) => boolean): Promise<Place[]>;
+  /**
+   * SETNX: true when this call created the entry. An existing entry is never overwritten. With a lease the entry ends by
+   * itself unless it is renewed, and the address is held for the host beyond that.
+   */
+  claim(nat4: string, value: string, lease?: Lease): Promise<boolean>;
+  /** Lengthens leases, never shortens one; outcomes in the order of the argument. */
+  renew(leases: readonly RenewableLease[]): Promise<Renewal[]>;
   /** DEL: true when there was an entry. */
   release(nat4: string): Promise<boolean>;
   /** Every entry, in no order, in bounded memory; one that changes meanwhile may come twice or not at all. */
@@ -30,7 +40,43 @@ export interface MappingStore {
    * closed.
    */
   watch(listener: StoreListener, signal: AbortSignal): Promise<void>;
+  /** What we keep beside the entries. */
+  readonly records: RecordStore;
   close(): Promise<void>;
+}
+
+export interface Place {
+  readonly value: string | undefined;
+  /** The only host that may have the free address now: RFC 5952 text. */
+  readonly heldFor: string | undefined;
+}
+
+/** Times count from the call, by the store's clock. */
+export interface Lease {
+  readonly host6: string;
+  readonly entryMs: number;
+  /** More than `entryMs`: the quarantine is what lies between. */
+  readonly heldMs: number;
+}
+
+export interface RenewableLease extends Lease {
+  readonly nat4: string;
+  /** We made the entry ourselves, so that it is leased even if the record of that was lost. */
+  readonly own: boolean;
+}
+
+/** `gone`: no entry of that host is there. `foreign`: nobody leased it by our rules, so that its end is not ours to move. */
+export type Renewal = "renewed" | "gone" | "foreign";
+
+/** Small records under keys of our own (record-keys.ts), each with an end; none is ever in the F5 form. */
+export interface RecordStore {
+  getMany(keys: readonly string[]): Promise<(string | undefined)[]>;
+  /** Overwrites. */
+  put(
+    records: readonly { readonly key: string; readonly value: string; readonly lifeMs: number }[],
+  ): Promise<void>;
+  remove(keys: readonly string[]): Promise<void>;
+  list(prefix: string): AsyncIterable<readonly [key: string, value: string]>;
 }
 
 export interface StoreListener {

@@ -6,11 +6,12 @@ export interface Subnets {
   serve(pool: Pool | undefined): void;
   /**
    * Which of a host's addresses to answer with: one of the present subnet, else one made by hand, else one that drains:
-   * DNS46 made it in an earlier subnet. Within each kind the first.
+   * DNS46 made it in an earlier subnet, which a lease tells as well. Within each kind the first.
    */
   best(
     host6: string,
     nat4s: readonly number[],
+    leased?: (nat4: number) => boolean,
   ): { readonly nat4: number; readonly drains: boolean } | undefined;
 }
 
@@ -30,9 +31,9 @@ export function createSubnets(): Subnets {
       if (before === undefined || earlier.some((known) => isSame(known, before))) return;
       if (pool === undefined || !isSame(before, pool)) earlier.push(before);
     },
-    best(host6, nat4s) {
+    best(host6, nat4s, leased = () => false) {
       const inside = nat4s.find((nat4) => present !== undefined && inSubnet(present, nat4));
-      const lasting = inside ?? nat4s.find((nat4) => !madeEarlier(host6, nat4));
+      const lasting = inside ?? nat4s.find((nat4) => !leased(nat4) && !madeEarlier(host6, nat4));
       if (lasting !== undefined) return { nat4: lasting, drains: false };
       // Without a pool there is no other address to be had.
       return nat4s[0] === undefined ? undefined : { nat4: nat4s[0], drains: present !== undefined };

@@ -2,7 +2,7 @@ import { ipv4ToNumber, ipv6ToBytes, numberToIpv4 } from "../addresses.ts";
 import type { MappingSink } from "../engine/mapping-sink.ts";
 import { Eg46Error } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { decodeValue } from "./codec.ts";
+import { decodeValue, type MappingValue } from "./codec.ts";
 import { sleep } from "./deadline.ts";
 import { createLossGuard } from "./loss-guard.ts";
 import type { MappingTable } from "./mapping-table.ts";
@@ -24,6 +24,19 @@ export interface MappingSync {
   readonly loaded: Promise<void>;
 }
 
+/** What others make of what the sync comes upon. */
+export interface SyncHooks {
+  /** A value is about to be in force; undefined: no mapping is there. */
+  seen(nat4: number, value: MappingValue | undefined): void;
+  /** Runs before each full load; if it rejects, the load is tried again later. */
+  beforeLoad(): Promise<void>;
+  leased(nat4: number): boolean;
+  /** Whether an entry that ended may have done so by itself, and not by anybody's will. */
+  lapsed(nat4: number): boolean;
+  /** Stores known mappings anew, which the store lacks and somebody still uses; resolves to those that stay. */
+  rescue(nat4s: readonly number[]): Promise<ReadonlySet<number>>;
+}
+
 const retryMs = 250;
 /** Installs under way at once during a full load: the workers' queues stay short. */
 const batchSize = 1000;
@@ -33,6 +46,7 @@ export function createSync(
   sink: MappingSink,
   table: MappingTable,
   log: Logger,
+  hooks: SyncHooks,
 ): MappingSync {
   // Changes are numbered as long as a read is under way: `lastChange` has the latest of each address.
   const lastChange = new Map<number, number>();
@@ -45,15 +59,16 @@ export function createSync(
 
   function apply(nat4: number, value: string | undefined): Promise<void> {
     if (reads > 0) lastChange.set(nat4, ++changes);
-    const host6 = value === undefined ? undefined : decodeValue(value)?.host6;
-    const old = table.entries.get(nat4);
-    if (host6 !== undefined) {
-      if (host6 === old?.host6) return old.installed;
-      const entry = { host6, installed: sink.install(nat4, ipv6ToBytes(host6)) };
-      table.set(nat4, entry);
-      // The engine doesn't have it after all: forget it, so that the next who asks tries again.
-      entry.installed.catch(() => table.entries.get(nat4) === entry && table.drop(nat4));
-      return entry.installed;
+    const mapping = value === undefined ? undefined : decodeValue(value);
+    const old = table.hostOf(nat4);
+    if (mapping?.host6 !== old) hooks.seen(nat4, undefined);
+    hooks.seen(nat4, mapping);
+    if (mapping !== undefined) {
+      const { host6 } = mapping;
+      if (host6 === old) return table.pending(nat4) ?? Promise.resolve();
+      const installed = sink.install(nat4, ipv6ToBytes(host6));
+      table.set(nat4, host6, installed);
+      return installed;
     }
     if (value === undefined) table.drop(nat4);
     else if (!table.malformed.has(nat4)) {
@@ -83,29 +98,43 @@ export function createSync(
     });
   }
 
+  /** A deletion: nobody's will, perhaps, where a lease ran out while the store was away. */
+  function removed(nat4: number): Promise<void> {
+    if (!hooks.lapsed(nat4)) return applyLater(nat4, undefined);
+    return reading(async (changed) => {
+      const rescued = await hooks.rescue([nat4]).catch(() => undefined);
+      if (!rescued?.has(nat4) && !changed(nat4)) await applyLater(nat4, undefined);
+    });
+  }
   const guard = createLossGuard(store, log);
 
   const load = () =>
     reading(async (changed) => {
+      await hooks.beforeLoad();
       const listed = new Set<number>();
       const batch: Promise<void>[] = [];
       for await (const [text, value] of store.list()) {
         const nat4 = ipv4ToNumber(text);
         listed.add(nat4);
-        guard.listed(nat4, value, table.entries.get(nat4)?.host6);
+        guard.listed(nat4, value, table.hostOf(nat4));
         if (!changed(nat4)) batch.push(applyLater(nat4, value));
         if (batch.length >= batchSize) await Promise.all(batch.splice(0));
       }
-      const missing = [...table.entries.keys(), ...table.malformed].filter(
+      const missing = [...table.addresses(), ...table.malformed].filter(
         (nat4) => !listed.has(nat4) && !changed(nat4),
       );
+      // Leases run out, and so who still needs them is asked; the others nobody but a failure of the store can have taken.
+      const lost = guard.suspects();
+      const ended = missing.filter((nat4) => hooks.lapsed(nat4) || (lost && hooks.leased(nat4)));
+      const rescued = ended.length === 0 ? undefined : await hooks.rescue(ended);
       const back = await guard.missing(
         missing.flatMap((nat4) => {
-          const host6 = table.entries.get(nat4)?.host6;
+          const host6 = hooks.leased(nat4) ? undefined : table.hostOf(nat4);
           return host6 === undefined ? [] : [[nat4, host6] as const];
         }),
       );
-      for (const nat4 of missing) if (!changed(nat4)) batch.push(applyLater(nat4, back.get(nat4)));
+      for (const nat4 of missing)
+        if (!rescued?.has(nat4) && !changed(nat4)) batch.push(applyLater(nat4, back.get(nat4)));
       await Promise.all(batch);
       guard.settled();
     });
@@ -130,7 +159,10 @@ export function createSync(
     }
 
     const listener = {
-      changed: (text: string, value: string | undefined) => void applyLater(ipv4ToNumber(text), value),
+      changed(text: string, value: string | undefined) {
+        const nat4 = ipv4ToNumber(text);
+        void (value === undefined ? removed(nat4) : applyLater(nat4, value));
+      },
       resync() {
         wanted = true;
         loading ??= loadWhileWanted();

@@ -20,6 +20,8 @@ export interface GatewayProcess {
   readonly descriptors: Pick<HostFacts, "tuns" | "descriptorChannel">;
   /** The store's folder as this process reaches it. */
   readonly storeFolder: string | undefined;
+  readonly journalFolder: string | undefined;
+  readonly sorryPageFd: number | undefined;
   send(message: ToGateway): void;
   sendDnsSockets(sockets: ReadonlyMap<DnsSocket, number>): void;
   kill(): void;
@@ -40,20 +42,25 @@ export interface GatewayLaunch {
   readonly tuns: readonly Tun[];
   /** Absolute path of an LMDB folder that is there. */
   readonly storeFolder: string | undefined;
+  readonly journalFolder: string | undefined;
+  /** Listens; the gateway inherits it. */
+  readonly sorrySocket: number | undefined;
 }
 
 export function startGateway(
-  { main, identity, tuns, storeFolder }: GatewayLaunch,
+  { main, identity, tuns, storeFolder, journalFolder, sorrySocket }: GatewayLaunch,
   events: GatewayEvents,
 ): GatewayProcess {
-  const passages = createPassages(gatewayUid(identity), firstTunFd + tuns.length);
+  const sorry = sorrySocket === undefined ? [] : [sorrySocket];
+  const passages = createPassages(gatewayUid(identity), firstTunFd + tuns.length + sorry.length);
   const [node, program] = [passages.to(process.execPath), passages.to(main)];
   const store = storeFolder && passages.to(storeFolder);
+  const journal = journalFolder && passages.to(journalFolder);
   const [mine, theirs] = descriptorChannel();
   const launch = unprivileged(identity, node, [...(program === main ? [] : byPassage), program]);
   const child = spawn(launch.command, launch.args, {
     // Standard output is for the ready line, which netd prints.
-    stdio: ["ignore", 2, 2, "ipc", theirs, ...tuns.map((tun) => tun.fd), ...passages.descriptors],
+    stdio: ["ignore", 2, 2, "ipc", theirs, ...tuns.map((tun) => tun.fd), ...sorry, ...passages.descriptors],
     // JSON has no bytes.
     serialization: "advanced",
     // Out of the terminal's process group: Ctrl-C is netd's to handle.
@@ -91,6 +98,8 @@ export function startGateway(
       descriptorChannel: channelFd,
     },
     storeFolder: store,
+    journalFolder: journal,
+    sorryPageFd: sorrySocket === undefined ? undefined : firstTunFd + tuns.length,
     send,
     kill: () => void child.kill("SIGKILL"),
     sendDnsSockets(sockets) {

@@ -11,6 +11,7 @@ import { checkPrerequisites } from "./prerequisites.ts";
 import { checkProgram, gatewayIdentity, gatewayUid, prepareStoreFolder } from "./privileges.ts";
 import type { GatewayOptions } from "./protocol.ts";
 import { removeRunFile, writeRunFile } from "./run-file.ts";
+import { openSorrySocket } from "./sorry-socket.ts";
 import { supervise } from "./supervisor.ts";
 import type { TopologyRequest } from "./topology.ts";
 
@@ -42,10 +43,15 @@ export async function runNetd(options: RunOptions, log: Logger): Promise<number>
   checkProgram(fileURLToPath(new URL("../../..", import.meta.url)), main, gatewayUid(identity));
   const lmdb = /^lmdb:(.+)$/.exec(options.gateway.store)?.[1];
   const storeFolder = lmdb && resolve(lmdb);
+  const journal = options.gateway.mappings?.journal?.dir;
+  const journalFolder = journal && resolve(journal);
+  const page = options.gateway.mappings?.sorryPage;
+  const sorrySocket = page && openSorrySocket(page);
   if (envoy !== undefined) writeStaticFiles(envoy);
   const network = await setUpNetwork(options.topology, options.gateway.workers, log, envoy);
   try {
-    if (storeFolder !== undefined) prepareStoreFolder(storeFolder, identity.id);
+    for (const folder of [storeFolder, journalFolder])
+      if (folder !== undefined) prepareStoreFolder(folder, identity.id);
   } catch (error) {
     await network.undo();
     throw error;
@@ -57,7 +63,10 @@ export async function runNetd(options: RunOptions, log: Logger): Promise<number>
   );
   writeRunFile({ pid: process.pid, admin: options.gateway.admin }, log);
   try {
-    return await supervise({ ...options, main, network, identity, storeFolder }, log);
+    return await supervise(
+      { ...options, main, network, identity, storeFolder, journalFolder, sorrySocket },
+      log,
+    );
   } catch (error) {
     await network.undo();
     throw error;

@@ -1,4 +1,5 @@
 import type { Snapshot } from "../config/observe.ts";
+import type { DnsPolicy } from "../dns/policy.ts";
 import type { UpstreamOptions } from "../dns/upstream-options.ts";
 import type { NatBehaviour } from "../engine/behaviour.ts";
 import type { EngineOptions } from "../engine/options.ts";
@@ -6,6 +7,7 @@ import type { FeedTls } from "../envoy/feed-tls.ts";
 import type { EnvoyOptions } from "../envoy/options.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Certificates } from "../mappings/certificates.ts";
+import type { MappingOptions } from "../mappings/options.ts";
 import type { RedisWait } from "../mappings/redis-replication.ts";
 
 /**
@@ -162,7 +164,13 @@ export interface GatewayOptions {
   /** Of each worker. */
   readonly engine: EngineOptions;
   readonly behaviour: NatBehaviour;
+  readonly dnsPolicy: DnsPolicy;
   readonly dnsUpstreams?: UpstreamOptions | undefined;
+  readonly mappings?: MappingOptions | undefined;
+  /** Where the gateway finds the folder of --mapping-journal. */
+  readonly journalFolder?: string | undefined;
+  /** Descriptor number, in the gateway process, of the listening socket of --sorry-page. */
+  readonly sorryPageFd?: number | undefined;
   readonly admin: string;
   readonly logLevel: string;
   /** Envoy is the data plane. */

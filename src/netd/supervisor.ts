@@ -22,6 +22,8 @@ export interface Supervision extends RunOptions {
   readonly network: Network;
   readonly identity: Identity;
   readonly storeFolder: string | undefined;
+  readonly journalFolder: string | undefined;
+  readonly sorrySocket: number | undefined;
 }
 
 interface Child {
@@ -37,7 +39,7 @@ interface Child {
  * when the files cannot be read.
  */
 export async function supervise(options: Supervision, log: Logger): Promise<number> {
-  const { main, network, identity, storeFolder } = options;
+  const { main, network, identity, storeFolder, journalFolder, sorrySocket } = options;
   const over = new AbortController();
   let child: Child | undefined;
   let config = await fileSource(options.gateway.files).start((snapshot) => {
@@ -79,7 +81,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
 
     function start(dnsTlsCa: FileContents["dnsTlsCa"], feedTls: FeedTls | undefined): Child {
       const gateway = startGateway(
-        { main, identity, tuns: network.tuns, storeFolder },
+        { main, identity, tuns: network.tuns, storeFolder, journalFolder, sorrySocket },
         {
           message: (message) => handle(started, message),
           exit: (reason) => ended(started, reason),
@@ -97,7 +99,12 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
       gateway.send({
         type: "start",
         facts: { ...network.facts(), ...gateway.descriptors },
-        options: { ...options.gateway, storeFolder: gateway.storeFolder },
+        options: {
+          ...options.gateway,
+          storeFolder: gateway.storeFolder,
+          journalFolder: gateway.journalFolder,
+          sorryPageFd: gateway.sorryPageFd,
+        },
         contents: { config, certificates, dnsTlsCa, feedTls },
       });
       return started;

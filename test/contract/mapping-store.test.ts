@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { numberToIpv4 } from "../../src/addresses.ts";
 import { encodeValue, keyOf, keyPrefix } from "../../src/mappings/codec.ts";
 import type { MappingStore } from "../../src/mappings/store.ts";
@@ -132,6 +133,75 @@ for (const [name, lab] of Object.entries(labs)) {
       } finally {
         await other.close();
       }
+    });
+
+    test("a lease: the entry ends by itself, and its address stays held for the host", async () => {
+      const lease = { host6: "2001:db8::1a", entryMs: 700, heldMs: 60_000 };
+      const leased = encodeValue(lease.host6, 1);
+      assert.equal(await store.claim("10.4.0.1", leased, lease), true);
+      assert.equal(await store.claim("10.4.0.1", leased, lease), false);
+      assert.deepEqual(await store.window(["10.4.0.1", "10.4.0.2"]), [
+        { value: leased, heldFor: undefined },
+        { value: undefined, heldFor: undefined },
+      ]);
+      await until("the end", async () => (await store.get("10.4.0.1")) === undefined);
+      assert.deepEqual(await store.window(["10.4.0.1"]), [{ value: undefined, heldFor: lease.host6 }]);
+      assert.equal(await store.claim("10.4.0.1", leased, { ...lease, entryMs: 60_000 }), true, "taken back");
+      assert.equal(await store.release("10.4.0.1"), true);
+    });
+
+    test("renewing: a lease goes on, and is never shortened; what isn't ours, and what is gone, are told", async () => {
+      const terms = { entryMs: 800, heldMs: 2000 };
+      const [mine, byHand, lost] = ["2001:db8::1b", "2001:db8::1c", "2001:db8::1d"] as const;
+      await store.claim("10.4.1.1", encodeValue(mine, 1), { host6: mine, ...terms });
+      await store.claim("10.4.1.2", encodeValue(byHand, 1));
+      const each = { own: false, entryMs: 60_000, heldMs: 90_000 };
+      const all = [
+        { nat4: "10.4.1.1", host6: mine, ...each },
+        { nat4: "10.4.1.2", host6: byHand, ...each },
+        { nat4: "10.4.1.3", host6: lost, ...each },
+        { nat4: "10.4.1.1", host6: lost, ...each },
+      ];
+      assert.deepEqual(await store.renew(all), ["renewed", "foreign", "gone", "gone"]);
+      assert.deepEqual(await store.renew([{ ...all[0]!, entryMs: 1, heldMs: 2 }]), ["renewed"]);
+      await delay(1800);
+      assert.equal(await store.get("10.4.1.1"), encodeValue(mine, 1));
+      assert.equal(await store.get("10.4.1.2"), encodeValue(byHand, 1));
+      for (const nat4 of ["10.4.1.1", "10.4.1.2"]) await store.release(nat4);
+    });
+
+    test("an entry made by hand where a leased one was deleted stays", async () => {
+      const host6 = "2001:db8::1e";
+      await store.claim("10.4.2.1", encodeValue(host6, 1), { host6, entryMs: 500, heldMs: 60_000 });
+      await place.foreignDelete(keyOf("10.4.2.1"));
+      await place.foreignSet(keyOf("10.4.2.1"), value);
+      await delay(1500);
+      assert.equal(await store.get("10.4.2.1"), value);
+      await store.release("10.4.2.1");
+    });
+
+    test("records: written over, listed by prefix, removed, gone after their time; never an entry", async () => {
+      const { records } = store;
+      const lifeMs = 60_000;
+      await records.put([
+        { key: "egress46:name:a.example", value: "2001:db8::1", lifeMs },
+        { key: "egress46:name:b.example", value: "2001:db8::2 2001:db8::3", lifeMs },
+        { key: "egress46:name:c.example", value: "2001:db8::4", lifeMs: 300 },
+        { key: "egress46:other:x", value: "y", lifeMs },
+      ]);
+      await records.put([{ key: "egress46:name:a.example", value: "2001:db8::9", lifeMs }]);
+      await delay(600);
+      const all = new Map<string, string>();
+      for await (const [key, text] of records.list("egress46:name:")) all.set(key, text);
+      assert.deepEqual([...all].sort(), [
+        ["egress46:name:a.example", "2001:db8::9"],
+        ["egress46:name:b.example", "2001:db8::2 2001:db8::3"],
+      ]);
+      const keys = ["egress46:name:c.example", "egress46:other:x"];
+      assert.deepEqual(await records.getMany(keys), [undefined, "y"]);
+      await records.remove([...all.keys(), ...keys]);
+      assert.deepEqual(await records.getMany([...all.keys()]), [undefined, undefined]);
+      assert.deepEqual([...(await listed(store))], []);
     });
 
     test("watch: resync when in place, then changes by others and by ourselves within a second", async () => {

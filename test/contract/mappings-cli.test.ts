@@ -1,14 +1,17 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { createAdmin } from "../../src/admin/server.ts";
 import { encodeValue, keyOf } from "../../src/mappings/codec.ts";
 import { storeReference } from "../../src/mappings/open.ts";
 import type { MappingStore } from "../../src/mappings/store.ts";
 import { execute, needs } from "../support/exec.ts";
-import { lmdbLab, quiet, redisLab, type StoreLab } from "../support/mapping-stores.ts";
+import { lmdbLab, quiet, redisLab, type StoreLab, until } from "../support/mapping-stores.ts";
 import { sampleView } from "../unit/admin/sample-view.ts";
 
 const module = (path: string) => JSON.stringify(new URL(`../../src/cli/${path}`, import.meta.url).href);
@@ -77,6 +80,107 @@ for (const [name, lab] of Object.entries(labs))
       const removed = `10.144.175.220 is free now in ${place.flags[1]}\n`;
       assert.equal((await run("rm", "10.144.175.220")).stdout, removed);
       assert.equal(await gateway.get("10.144.175.220"), undefined);
+    });
+
+    test("export, import elsewhere, and back: line by line the same; what is there stays", async () => {
+      const entries = {
+        "10.8.0.1": encodeValue("2001:db8::81"),
+        "10.8.0.2": "00ff00000000000000000000000a2001:DB8:0::82",
+        "10.8.0.3": 'rub"bi\\sh\u001b',
+      };
+      for (const [nat4, value] of Object.entries(entries)) await gateway.claim(nat4, value);
+      const exported = await run("export");
+      const lines = exported.stdout.trim().split("\n").sort();
+      assert.deepEqual(
+        lines.filter((line) => line.includes("10.8.0")),
+        [
+          'SETNX 0073c3b6eft_dns4610.8.0.1 "00010000000000000000000000022001:db8::81"',
+          'SETNX 0073c3b6eft_dns4610.8.0.2 "00ff00000000000000000000000a2001:DB8:0::82"',
+          'SETNX 0073c3b6eft_dns4610.8.0.3 "rub\\"bi\\\\sh\\x1b"',
+        ],
+      );
+      const target = await lmdbLab();
+      const file = join(tmpdir(), `egress46-export-${process.pid}`);
+      try {
+        writeFileSync(file, `# comment\n\n${lines.filter((line) => /10\.8\.0/.test(line)).join("\n")}\n`);
+        const first = await command("import", file, ...target.flags);
+        assert.match(first.stdout, /: 2 created, 0 present already, 0 in conflict, 1 malformed\n$/);
+        assert.match(first.stderr, /^10\.8\.0\.3: malformed: /);
+        assert.equal(first.code, 1);
+        assert.equal(await target.foreignGet(keyOf("10.8.0.2")), entries["10.8.0.2"]);
+        await target.foreignDelete(keyOf("10.8.0.1"));
+        await target.foreignSet(keyOf("10.8.0.1"), encodeValue("2001:db8::99"));
+        const again = await command("import", file, ...target.flags);
+        assert.match(again.stdout, /: 0 created, 1 present already, 1 in conflict, 1 malformed\n$/);
+        assert.match(again.stderr, /10\.8\.0\.1: is for 2001:db8::81 here, 2001:db8::99 has it in the store/);
+        writeFileSync(file, `${lines[0]}\nSET x y\n`);
+        const wrong = await command("import", file, ...target.flags);
+        assert.equal(wrong.code, 2);
+        assert.match(wrong.stderr, /line 2: expected SETNX key "value"; nothing was imported/);
+      } finally {
+        rmSync(file, { force: true });
+        await target.stop();
+        for (const nat4 of Object.keys(entries)) await gateway.release(nat4);
+      }
+    });
+
+    test("check: duplicates, malformed and outside entries, exit 1; a sound store, exit 0", async () => {
+      const before = JSON.parse((await run("check", "-o", "json")).stdout).findings.length;
+      await gateway.claim("10.9.0.1", encodeValue("2001:db8::91"));
+      const lease = { host6: "2001:db8::92", entryMs: 60_000, heldMs: 90_000 };
+      await gateway.claim("10.9.0.2", encodeValue("2001:db8::92", 60), lease);
+      assert.equal(JSON.parse((await run("check", "-o", "json")).stdout).findings.length, before);
+      await gateway.claim("10.9.0.3", encodeValue("2001:db8::91"));
+      await gateway.claim("10.9.0.4", "rubbish");
+      await gateway.claim("10.9.0.5", encodeValue("2001:db8::93", 60));
+      const found = await run("check", "--subnet", "10.9.0.0/30");
+      assert.equal(found.code, 1);
+      for (const line of [
+        /^10\.9\.0\.3 +duplicate 2001:db8::91 has 10\.9\.0\.1 already$/m,
+        /^10\.9\.0\.4 +malformed "rubbish"$/m,
+        /^10\.9\.0\.5 +outside +2001:db8::93, not in 10\.9\.0\.0\/30$/m,
+        /^10\.9\.0\.5 +unheld +2001:db8::93 has a lease, but it is held for nobody$/m,
+      ])
+        assert.match(found.stdout, line);
+      for (let last = 1; last <= 5; last++) await gateway.release(`10.9.0.${last}`);
+    });
+
+    test("watch: a line for each change, until it is ended; ls shows names", async () => {
+      const child = spawn(
+        process.execPath,
+        ["--input-type=module", "-e", script, "mappings", "watch", "--json", ...place.flags],
+        { stdio: ["ignore", "pipe", "inherit"] },
+      );
+      let output = "";
+      child.stdout.on("data", (part) => {
+        output += part;
+      });
+      try {
+        // It tells what changes from the moment on that it follows: the first changes may be before that.
+        await until(
+          "a change told",
+          async () => {
+            await gateway.claim("10.10.0.1", encodeValue("2001:db8::a1"));
+            await gateway.release("10.10.0.1");
+            await delay(300);
+            return output.includes("10.10.0.1") || output.includes("10.10.0.2");
+          },
+          15_000,
+        );
+        await gateway.claim("10.10.0.2", encodeValue("2001:db8::a2"));
+        const created = '{"change":"created","nat4":"10.10.0.2","generation":"0001"';
+        await until("created", () => output.includes(created));
+        await gateway.records.put([
+          { key: "egress46:name:www.example.org", value: "2001:db8::a2", lifeMs: 60_000 },
+        ]);
+        assert.match((await run("ls")).stdout, /^10\.10\.0\.2 +2001:db8::a2 +www\.example\.org$/m);
+        await gateway.release("10.10.0.2");
+        await until("deleted", () => output.includes('{"change":"deleted","nat4":"10.10.0.2"}'));
+      } finally {
+        const ended = once(child, "exit");
+        child.kill("SIGINT");
+        assert.deepEqual(await ended, [0, null]);
+      }
     });
 
     test("without --store it is the gateway's store, certificates and all", async () => {

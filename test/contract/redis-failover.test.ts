@@ -190,7 +190,7 @@ describe("redis cluster: failover", needs("redis-server"), () => {
     const gateways: Gateway[] = [];
     try {
       for (let index = 0; index < 4; index++) gateways.push(await gateway(cluster.url, "10.20.0.0/22"));
-      await claimsDuring(gateways, hosts, () => cluster.nodes[2]!.kill());
+      await claimsDuring(gateways, hosts.slice(0, 101), () => cluster.nodes[2]!.kill());
       // This key's slot was the killed one's.
       const nat4 = "10.99.0.3";
       assert.equal(await gateways[0]!.store.claim(nat4, value), true);

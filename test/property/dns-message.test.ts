@@ -12,7 +12,7 @@ import {
   u16,
 } from "../../src/dns/message.ts";
 import { expandName, nameToText, skipName, textToName } from "../../src/dns/name.ts";
-import { createWriter } from "../../src/dns/writer.ts";
+import { createWriter, ifItFits } from "../../src/dns/writer.ts";
 import { dnsPackets } from "../support/dns-packets.ts";
 
 const seed = Number(process.env.EGRESS46_SEED ?? 46);
@@ -150,4 +150,22 @@ test("frames in any pieces come out as they went in", () => {
     }),
     { seed, numRuns: 300 },
   );
+});
+
+test("a message of thousands of names is written in no time, or is too long", () => {
+  const names = (count: number) =>
+    Array.from({ length: count }, (_, index) => textToName(`a${index}.b${index}.example`));
+  const write = (count: number) => {
+    const writer = createWriter();
+    for (const one of names(count)) writer.name(one);
+    return writer.finish();
+  };
+  const startedAt = performance.now();
+  assert.ok(write(4000).length <= 65535);
+  assert.ok(performance.now() - startedAt < 2000);
+  assert.equal(
+    ifItFits(() => write(9000)),
+    undefined,
+  );
+  assert.throws(() => ifItFits(() => assert.fail("another error")), /another error/);
 });

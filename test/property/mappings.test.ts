@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { isIPv6 } from "node:net";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { bytesToIpv6, ipv6ToBytes, numberToIpv4 } from "../../src/addresses.ts";
+import ipaddr from "ipaddr.js";
+import { bytesToIpv6, ipv6ToBytes, isIpv4, isIpv6, numberToIpv4 } from "../../src/addresses.ts";
 import { canonicalHost6, decodeValue, encodeValue, keyOf, nat4OfKey } from "../../src/mappings/codec.ts";
 import { inPool, inSubnet, poolOf, windowOf, windowSize } from "../../src/mappings/pool.ts";
 
@@ -99,5 +100,58 @@ describe("candidate window, any pool", () => {
         assert.deepEqual(windowOf(poolOf(settings), host6), window);
       }),
       runs,
+    ));
+});
+
+describe("address text, any of it", () => {
+  const pieces = fc.constantFrom(
+    ":",
+    "::",
+    "0",
+    "1",
+    "db8",
+    "ffff",
+    "00a",
+    "12345",
+    ".",
+    "1.2.3.4",
+    "255",
+    "256",
+    "%",
+    "g",
+  );
+  const texts = fc.oneof(
+    fc.array(pieces, { maxLength: 18 }).map((all) => all.join("")),
+    spellings.map(({ spelling }) => spelling),
+    fc.string(),
+  );
+  test("IPv6 is what ipaddr.js takes for it, and the same address", () =>
+    fc.assert(
+      fc.property(texts, (text) => {
+        const valid = !text.includes("%") && ipaddr.IPv6.isValid(text);
+        assert.equal(isIpv6(text), valid, text);
+        // The package takes ::a.b.c.d (RFC 4291 §2.5.5.1) for ::ffff:a.b.c.d.
+        if (valid && !/^::\d+\./.test(text))
+          assert.deepEqual([...ipv6ToBytes(text)], ipaddr.IPv6.parse(text).toByteArray());
+      }),
+      { ...runs, numRuns: 5000 },
+    ));
+  test("IPv4 is four decimal octets", () =>
+    fc.assert(
+      fc.property(fc.oneof(texts, nat4s), (text) =>
+        assert.equal(isIpv4(text), ipaddr.IPv4.isValidFourPartDecimal(text), text),
+      ),
+      { ...runs, numRuns: 5000 },
+    ));
+  test("any 16 bytes are written as RFC 5952 wants", () =>
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom(0, 0, 1, 0xdb8, 0xffff), { minLength: 8, maxLength: 8 }),
+        (groups) => {
+          const bytes = Uint8Array.from(groups.flatMap((group) => [group >> 8, group & 255]));
+          assert.equal(bytesToIpv6(bytes), new ipaddr.IPv6([...bytes]).toRFC5952String());
+        },
+      ),
+      { ...runs, numRuns: 2000 },
     ));
 });

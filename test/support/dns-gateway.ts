@@ -1,7 +1,14 @@
 /** A DNS proxy in front of real lab DNS servers on loopback, with mappings kept in a table. */
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
 import type { AnswerCache } from "../../src/dns/cache.ts";
-import { createDnsProxy, type DnsConfig, type DnsProxy, type HostMapping } from "../../src/dns/proxy.ts";
+import type { DnsPolicy } from "../../src/dns/policy.ts";
+import {
+  createDnsProxy,
+  type DnsConfig,
+  type DnsProxy,
+  type HostMapping,
+  type MappingUse,
+} from "../../src/dns/proxy.ts";
 import { type LabDnsServer, startDnsServer, type Zone } from "../../src/lab/dns-server.ts";
 import { testZone } from "./dns-names.ts";
 
@@ -18,7 +25,10 @@ export interface TestGatewayOptions {
   readonly zone?: Zone;
   readonly config?: Partial<DnsConfig>;
   /** Instead of the table. */
-  readonly mapHost?: (host6: string) => Promise<HostMapping>;
+  readonly mapHost?: (host6: string, use: MappingUse) => Promise<HostMapping>;
+  readonly hostOf?: (nat4: string) => Promise<string | undefined>;
+  readonly policy?: DnsPolicy;
+  readonly log?: Logger;
   /** Default: none. */
   readonly cache?: AnswerCache;
 }
@@ -27,6 +37,9 @@ export async function startTestGateway({
   zone = testZone,
   config,
   mapHost,
+  hostOf,
+  policy,
+  log = pino({ level: "silent" }),
   cache,
 }: TestGatewayOptions = {}): Promise<TestGateway> {
   const upstream = await startDnsServer({ address: "127.0.0.1", zone });
@@ -38,7 +51,9 @@ export async function startTestGateway({
   };
   const proxy = createDnsProxy({
     mapHost: mapHost ?? claim,
-    log: pino({ level: "silent" }),
+    ...(hostOf && { hostOf }),
+    ...(policy && { policy }),
+    log,
     upstreamPort: upstream.port,
     ...(cache && { cache }),
   });

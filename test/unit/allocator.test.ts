@@ -3,7 +3,7 @@ import { after, before, describe, test } from "node:test";
 import { ipv4ToNumber, numberToIpv4 } from "../../src/addresses.ts";
 import { allocate } from "../../src/mappings/allocator.ts";
 import { encodeValue } from "../../src/mappings/codec.ts";
-import { poolOf, windowOf } from "../../src/mappings/pool.ts";
+import { type Pool, poolOf, windowOf } from "../../src/mappings/pool.ts";
 import type { MappingStore } from "../../src/mappings/store.ts";
 import { lmdbLab, type StoreLab } from "../support/mapping-stores.ts";
 
@@ -49,6 +49,12 @@ describe("pool", () => {
   });
 });
 
+/** Without the stored text. */
+async function answerOf(store: MappingStore, pool: Pool, host6: string) {
+  const claimed = await allocate(store, pool, host6);
+  return claimed.kind === "mapped" ? { kind: claimed.kind, nat4: claimed.nat4 } : claimed;
+}
+
 describe("allocate", () => {
   let lab: StoreLab;
   let store: MappingStore;
@@ -64,23 +70,23 @@ describe("allocate", () => {
   test("a new host gets its first candidate, the same again afterwards", async () => {
     const pool = poolOf({ subnet: "10.1.0.0/24", reserved: 0 });
     const nat4 = numberToIpv4(windowOf(pool, host(0))[0]!);
-    assert.deepEqual(await allocate(store, pool, host(0)), { kind: "mapped", nat4 });
+    assert.deepEqual(await answerOf(store, pool, host(0)), { kind: "mapped", nat4 });
     assert.equal(await store.get(nat4), encodeValue(host(0)));
-    assert.deepEqual(await allocate(store, pool, host(0)), { kind: "mapped", nat4 });
+    assert.deepEqual(await answerOf(store, pool, host(0)), { kind: "mapped", nat4 });
   });
 
   test("an entry deep in the window, in another spelling, is the answer", async () => {
     const pool = poolOf({ subnet: "10.2.0.0/24", reserved: 0 });
     const nat4 = numberToIpv4(windowOf(pool, "2001:db8::b")[100]!);
     await store.claim(nat4, "ffff00000000000000000000000f2001:0DB8:0:0:0:0:0:B");
-    assert.deepEqual(await allocate(store, pool, "2001:db8::b"), { kind: "mapped", nat4 });
+    assert.deepEqual(await answerOf(store, pool, "2001:db8::b"), { kind: "mapped", nat4 });
   });
 
   test("a value that is not a mapping occupies its address and stays", async () => {
     const pool = poolOf({ subnet: "10.3.0.0/24", reserved: 0 });
     const [first, second] = windowOf(pool, host(0)).map(numberToIpv4);
     await store.claim(first!, "rubbish");
-    assert.deepEqual(await allocate(store, pool, host(0)), { kind: "mapped", nat4: second });
+    assert.deepEqual(await answerOf(store, pool, host(0)), { kind: "mapped", nat4: second });
     assert.equal(await store.get(first!), "rubbish");
   });
 
@@ -88,7 +94,7 @@ describe("allocate", () => {
     const pool = poolOf({ subnet: "10.4.0.0/28", reserved: 4 });
     const given = new Set<string>();
     for (let index = 0; index < 10; index++) {
-      const allocation = await allocate(store, pool, host(index));
+      const allocation = await answerOf(store, pool, host(index));
       if (allocation.kind === "mapped") given.add(allocation.nat4);
     }
     assert.deepEqual(
@@ -98,13 +104,43 @@ describe("allocate", () => {
         .map(numberToIpv4),
       Array.from({ length: 10 }, (_, index) => `10.4.0.${5 + index}`),
     );
-    assert.deepEqual(await allocate(store, pool, host(10)), { kind: "exhausted" });
-    assert.equal((await allocate(store, pool, host(3))).kind, "mapped");
+    assert.deepEqual(await answerOf(store, pool, host(10)), { kind: "exhausted" });
+    assert.equal((await answerOf(store, pool, host(3))).kind, "mapped");
   });
+
+  for (const whole of [true, false])
+    test(`a pool 90 % used, read ${whole ? "as a whole" : "no further than needed"}: a claim in two round trips`, async () => {
+      const pool = poolOf({ subnet: whole ? "10.9.0.0/22" : "10.9.4.0/22", reserved: 0 });
+      // A tenth of the addresses stays free, without a pattern.
+      const taken = Array.from({ length: pool.size }, (_, index) => index).filter(
+        (index) => (Math.imul(index, 0x9e3779b1) >>> 8) % 10 !== 3,
+      );
+      await Promise.all(
+        taken.map((index) => store.claim(numberToIpv4(pool.first + index), encodeValue(host(5000 + index)))),
+      );
+      let trips = 0;
+      const counted: MappingStore = {
+        ...store,
+        window(...args) {
+          trips++;
+          return store.window(...args);
+        },
+        claim(...args) {
+          trips++;
+          return store.claim(...args);
+        },
+      };
+      for (let index = 100; index < 130; index++) {
+        trips = 0;
+        const claimed = await allocate(counted, pool, host(index), undefined, whole);
+        assert.equal(claimed.kind, "mapped");
+        assert.equal(trips, 2);
+      }
+    });
 
   test("an empty pool is exhausted", async () => {
     const pool = poolOf({ subnet: "10.5.0.0/30", reserved: 2 });
-    assert.deepEqual(await allocate(store, pool, host(0)), { kind: "exhausted" });
+    assert.deepEqual(await answerOf(store, pool, host(0)), { kind: "exhausted" });
   });
 
   const rivals: Record<string, { rival: string; candidate: number }> = {
@@ -124,12 +160,12 @@ describe("allocate", () => {
         },
       };
       const nat4 = numberToIpv4(windowOf(pool, host(0))[candidate]!);
-      assert.deepEqual(await allocate(racing, pool, host(0)), { kind: "mapped", nat4 });
+      assert.deepEqual(await answerOf(racing, pool, host(0)), { kind: "mapped", nat4 });
     });
 
   test("claims refused though nothing is stored end as exhausted, not in a loop", async () => {
     const refusing: MappingStore = { ...store, claim: async () => false };
     const pool = poolOf({ subnet: "10.8.0.0/24", reserved: 0 });
-    assert.deepEqual(await allocate(refusing, pool, host(0)), { kind: "exhausted" });
+    assert.deepEqual(await answerOf(refusing, pool, host(0)), { kind: "exhausted" });
   });
 });

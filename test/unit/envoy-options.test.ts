@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Command } from "commander";
 import { addEnvoyOptions, type EnvoyFlags, envoyOf } from "../../src/cli/envoy-options.ts";
+import { addMappingOptions } from "../../src/cli/mapping-options.ts";
 import { bootstrap } from "../../src/envoy/bootstrap.ts";
 
 const options = (...args: string[]) =>
-  envoyOf(addEnvoyOptions(new Command()).parse(args, { from: "user" }).opts<EnvoyFlags>());
+  envoyOf(addEnvoyOptions(addMappingOptions(new Command())).parse(args, { from: "user" }).opts<EnvoyFlags>());
 const envoy = ["--data-plane", "envoy", "--envoy-dir", "/run/e"];
 const tls = ["cert", "key", "ca"].flatMap((name) => [`--envoy-feed-${name}`, `/etc/${name}.pem`]);
 
@@ -40,6 +41,7 @@ describe("refused", () => {
       /--envoy-dns 192\.0\.2\.1:9053: it must be a loopback/,
     ],
     ["half of TLS", [...envoy, ...tls.slice(0, 4)], /go together/],
+    ["leases, whose use nobody could tell", [...envoy, "--mapping-lease", "1h"], /--mapping-lease/],
     ["an admin address", [...envoy, "--envoy-admin", "9901"], /'9901' is not an address/],
   ] as const)
     test(name, () => assert.throws(() => options(...args), { code: "EG46_USAGE", message: text }));

@@ -30,20 +30,20 @@ function recorder() {
 
 /** Counts round trips. */
 function counting(store: MappingStore) {
-  const calls = { get: 0, getMany: 0, claim: 0 };
+  const calls = { get: 0, window: 0, claim: 0 };
   const counted: MappingStore = {
     ...store,
     get(nat4) {
       calls.get++;
       return store.get(nat4);
     },
-    getMany(nat4s) {
-      calls.getMany++;
-      return store.getMany(nat4s);
+    window(nat4s) {
+      calls.window++;
+      return store.window(nat4s);
     },
-    claim(nat4, value) {
+    claim(nat4, value, lease) {
       calls.claim++;
-      return store.claim(nat4, value);
+      return store.claim(nat4, value, lease);
     },
   };
   return { calls, counted };
@@ -87,6 +87,8 @@ describe("mappings on LMDB", () => {
       conflicts: 0,
       poolSize: 254,
       poolUsed: 1,
+      poolGrowth: undefined,
+      poolExhaustedInS: undefined,
       poolNote: undefined,
       storeConnected: true,
       storeProblem: undefined,
@@ -206,11 +208,12 @@ describe("mappings on LMDB", () => {
     // While the window is read, another gateway claims for our host, and an operator deletes that at once.
     const racing: MappingStore = {
       ...store,
-      async getMany(nat4s) {
-        if (stale !== undefined) return store.getMany(nat4s);
+      async window(addresses) {
+        const nat4s = [...addresses];
+        if (stale !== undefined) return store.window(nat4s);
         stale = nat4s[5]!;
         await store.claim(stale, encodeValue(host6));
-        const values = await store.getMany(nat4s);
+        const values = await store.window(nat4s);
         const known = () => fresh.list().some(({ nat4 }) => nat4 === stale);
         await until("the claim seen", known);
         await store.release(stale);

@@ -101,6 +101,32 @@ ended    tcp  10.1.2.3:4000 to 10.244.50.7:80 as [2001:db8:5::9]:23456 to [2001:
   },
   { command: "egress46", args: ["sessions", "watch", "--limit", "1", "--admin", "ADMIN"], status: 0, stdout: /^created .* init\n$/, stderr: "" },
   { command: "egress46", args: ["sessions", "watch", "--limit", "1", "-o", "json", "--admin", "ADMIN"], status: 0, stdout: /^\{"change":"present",.*\}\n\{"change":"created",.*\}\n$/ },
+  {
+    command: "egress46", args: ["dig", "v6only.example", "--admin", "ADMIN"], status: 0, stderr: "",
+    stdout:
+`; egress46 dig v6only.example. A
+
+;; steps
+     1.2 ms  upstream  address 10.1.1.53, type A, rcode NOERROR, answers 0, ms 1
+     3.1 ms  engine    nat4 10.244.50.7, host6 2001:db8:46::80
+
+;; status NOERROR, flags qr rd ra
+;; extended error 29 DNS46 10.244.50.7 <- 2001:db8:46::80
+
+;; answer
+v6only.example.\t60\tIN\tA\t10.244.50.7
+v6only.example.\t60\tIN\tAAAA\t2001:db8:46::80
+
+;; 120 bytes in 3.3 ms
+`,
+  },
+  { command: "egress46", args: ["dig", "v6only.example", "aaaa", "--json", "--admin", "ADMIN"], status: 0, stdout: /^\{\n {2}"name": "v6only.example.",\n {2}"type": "AAAA"[\s\S]*"step": "engine"/ },
+  { command: "egress46", args: ["dig", "v6only.example", "--tcp", "--client", "10.1.2.3", "-o", "json", "--admin", "ADMIN"], status: 0, stdout: /"rcode": "NOERROR"/ },
+  { command: "egress46", args: ["dig"], status: 2, stdout: "", stderr: /missing required argument 'name'/ },
+  { command: "egress46", args: ["dig", "a..b", "--admin", "ADMIN"], status: 1, stdout: "", stderr: /EG46_ADMIN_REQUEST: .*name='a\.\.b': expected a domain name/ },
+  { command: "egress46", args: ["dig", "a", "NONSENSE", "--admin", "ADMIN"], status: 1, stdout: "", stderr: /type='NONSENSE': expected a type such as A/ },
+  { command: "egress46", args: ["dig", "a", "AXFR", "--admin", "ADMIN"], status: 1, stdout: "", stderr: /type='AXFR': expected a type such as A/ },
+  { command: "egress46", args: ["dig", "a", "--client", "me", "--admin", "ADMIN"], status: 1, stdout: "", stderr: /client='me': expected an address/ },
   { command: "egress46", args: ["status", "-o", "json", "--admin", "ADMIN"], status: 0, stdout: /"state": "active"/ },
 ];
 

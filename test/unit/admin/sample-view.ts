@@ -65,7 +65,17 @@ export function sampleView(replaced: Partial<GatewayView> = {}): GatewayView {
     dnsCache: () => ({ worker: sampleDnsCache, gateway: { ...sampleDnsCache, stale: 3 } }),
     dns: () => ({
       questions: 12,
+      requests: [
+        { type: "A", proto: "udp", count: 11 },
+        { type: "other", proto: "tcp", count: 1 },
+      ],
       responses: { NOERROR: 10, NXDOMAIN: 2 },
+      responsesBySource: [
+        { rcode: "NOERROR", source: "synthesized", count: 6 },
+        { rcode: "NOERROR", source: "upstream", count: 4 },
+        { rcode: "NXDOMAIN", source: "upstream", count: 2 },
+      ],
+      duration: { bounds: [0.001, 0.5], counts: [7, 11], sum: 1.5, count: 12 },
       synthesized: 6,
       failures: { timeout: 1 },
       upstreams: [
@@ -78,6 +88,29 @@ export function sampleView(replaced: Partial<GatewayView> = {}): GatewayView {
           ...{ questions: 3, answered: 0, refused: 0, silent: 3 },
         },
       ],
+    }),
+    dig: async ({ type }) => ({
+      name: "v6only.example.",
+      type: type === 1 ? "A" : "AAAA",
+      ms: 3.25,
+      steps: [
+        {
+          ms: 1.2,
+          step: "upstream",
+          found: { address: "10.1.1.53", type: "A", rcode: "NOERROR", answers: 0, ms: 1 },
+        },
+        { ms: 3.1, step: "engine", found: { nat4: "10.244.50.7", host6: "2001:db8:46::80" } },
+      ],
+      answer: {
+        rcode: "NOERROR",
+        flags: "qr rd ra",
+        bytes: 120,
+        records: [
+          { section: "answer", name: "v6only.example.", ttl: 60, type: "A", data: "10.244.50.7" },
+          { section: "answer", name: "v6only.example.", ttl: 60, type: "AAAA", data: "2001:db8:46::80" },
+        ],
+        explanations: ["29 DNS46 10.244.50.7 <- 2001:db8:46::80"],
+      },
     }),
     mappings: () => ({
       known: 6,

@@ -157,12 +157,53 @@ for (const { name, path, view, status, body } of responses)
       assert.deepEqual(await getJson(url + path), { status, body });
     }));
 
+// biome-ignore format: a matrix of requests
+const badDigs: readonly [query: string, message: RegExp][] = [
+  ["", /name='undefined': expected a domain name/],
+  ["?name=", /name='': expected a domain name/],
+  ["?name=a..b", /name='a\.\.b': expected a domain name/],
+  ["?name=a&name=b", /name='a,b': expected a domain name/],
+  ["?name=a&type=OPT", /type='OPT': expected a type/],
+  ["?name=a&type=TYPE65536", /type='TYPE65536': expected a type/],
+  ["?name=a&type=toString", /type='toString': expected a type/],
+  ["?name=a&transport=dot", /transport='dot': expected udp or tcp/],
+  ["?name=a&client=me", /client='me': expected an address/],
+  ["?name=a&more=1", /there is no parameter 'more'; there are: name, type, client, transport/],
+];
+for (const [query, message] of badDigs)
+  test(`admin: dig${query} → 400`, () =>
+    withAdmin(sampleView(), async (url) => {
+      const { status, body } = await getJson(`${url}/v1/dig${query}`);
+      assert.equal(status, 400);
+      assert.match((body as { message: string }).message, message);
+    }));
+
+test("admin: dig passes the question on", () =>
+  withAdmin(
+    sampleView({
+      dig: async ({ name, type, client, transport }) => ({
+        ...{ name: Buffer.from(name).toString("latin1"), type: `${type} ${client} ${transport}` },
+        ...{ steps: [], ms: 0 },
+      }),
+    }),
+    async (url) => {
+      const { status, body } = await getJson(
+        `${url}/v1/dig?name=a.b.&type=type64&client=10.1.2.3&transport=tcp`,
+      );
+      assert.deepEqual(
+        [status, body],
+        [200, { name: "\x01a\x01b\0", type: "64 10.1.2.3 tcp", steps: [], ms: 0 }],
+      );
+    },
+  ));
+
 test("admin: status tells state, store, uptime and version", () =>
   withAdmin(sampleView(), async (url) => {
     const { status, body } = await getJson(`${url}/v1/status`);
     assert.equal(status, 200);
     const { uptimeSeconds, ...rest } = body as { uptimeSeconds: number };
     assert.ok(Number.isInteger(uptimeSeconds) && uptimeSeconds >= 0);
+    const { questions, synthesized, responses: byCode, failures, upstreams } = sampleView().dns();
     assert.deepEqual(rest, {
       version,
       ...sampleView().status(),
@@ -171,7 +212,7 @@ test("admin: status tells state, store, uptime and version", () =>
       mappings: { known: 6, malformed: 1, poolSize: 254, poolUsed: 5 },
       sessions: 4,
       maxSessions: 1000,
-      dns: sampleView().dns(),
+      dns: { questions, synthesized, responses: byCode, failures, upstreams },
     });
   }));
 

@@ -212,7 +212,6 @@ suite("two F5SPKEgress", () => {
 
 suite("notes", () => {
   const unsupported: [field: string, value: unknown, byDefault: unknown][] = [
-    ["maxTmmReplicas", 2, 1],
     ["dnsCacheName", "cache", ""],
     ["vlans", { vlanList: ["v"] }, { vlanList: [] }],
     ["vlans", { disableListedVlans: false }, { disableListedVlans: true }],

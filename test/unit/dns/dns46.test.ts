@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { ipv6ToBytes } from "../../../src/addresses.ts";
-import { decide, lacksA, mayNeedHosts } from "../../../src/dns/dns46.ts";
+import { decide, lacksA, whyUnchanged } from "../../../src/dns/dns46.ts";
 import { flag, type Message, recordType, scanMessage } from "../../../src/dns/message.ts";
 import { nameToText, textToName } from "../../../src/dns/name.ts";
+import { type DnsPolicy, defaultPolicy, rulesOf } from "../../../src/dns/policy.ts";
 import { admit, type Query } from "../../../src/dns/query.ts";
 import { createWriter } from "../../../src/dns/writer.ts";
 import { isRemoteHost } from "../../../src/remote-host.ts";
@@ -79,17 +80,73 @@ describe("an A reply that lacks an A", () => {
     test(`${why}: ${expected}`, () => assert.equal(lacksA(message(reply)), expected));
 });
 
-describe("a question that may need hosts", () => {
-  const cases: [why: string, parts: Parts, expected: boolean][] = [
-    ["A", {}, true],
-    ["AAAA", { type: "AAAA" }, false],
-    ["A with CD", { flags: flag.cd }, true],
-    ["A with DO", { opt: dnssecOk }, true],
-    ["A with DO and CD", { opt: dnssecOk, flags: flag.cd }, false],
-    ["A with TSIG", { authority: [["key.example", "TSIG", a]] }, false],
+describe("a question whose answer DNS46 may make", () => {
+  const excluding = {
+    excludeNames: ["Excluded.example", "example.net"],
+    excludeClients: ["10.9.0.0/16", "2001:db8:9::/48"],
+  };
+  const cases: [
+    why: string,
+    parts: Parts,
+    policy: Partial<DnsPolicy>,
+    client: string,
+    expected: string | undefined,
+  ][] = [
+    ["A", {}, {}, "", undefined],
+    ["AAAA", { type: "AAAA" }, {}, "", "not a question for A"],
+    ["AAAA that gets the A, too", { type: "AAAA" }, { addToAaaa: true }, "", undefined],
+    ["SOA", { type: "SOA" }, { addToAaaa: true }, "", "not a question for A"],
+    ["A with CD", { flags: flag.cd }, {}, "", undefined],
+    ["A with DO", { opt: dnssecOk }, {}, "", undefined],
+    [
+      "A with DO and CD",
+      { opt: dnssecOk, flags: flag.cd },
+      {},
+      "",
+      "the client validates by itself (DO and CD)",
+    ],
+    [
+      "A with DO and CD, DNSSEC may be broken",
+      { opt: dnssecOk, flags: flag.cd },
+      { breakDnssec: true },
+      "",
+      "the client validates by itself (DO and CD)",
+    ],
+    ["A with TSIG", { authority: [["key.example", "TSIG", a]] }, {}, "", "the question carries a TSIG"],
+    [
+      "an excluded name, in another case",
+      { question: "exCluded.Example" },
+      excluding,
+      "",
+      "the name is excluded",
+    ],
+    ["a name below one", { question: "a.b.excluded.example" }, excluding, "", "the name is excluded"],
+    ["a name that only ends alike", { question: "notexcluded.example" }, excluding, "", undefined],
+    ["the name above one", { question: "example" }, excluding, "", undefined],
+    [
+      "the root with everything excluded",
+      { question: "." },
+      { excludeNames: ["."] },
+      "",
+      "the name is excluded",
+    ],
+    ["any name with everything excluded", {}, { excludeNames: ["."] }, "", "the name is excluded"],
+    ["an excluded IPv4 client", {}, excluding, "10.9.1.2", "the client is excluded"],
+    ["an excluded IPv6 client", {}, excluding, "2001:db8:9::1", "the client is excluded"],
+    ["another client", {}, excluding, "10.8.1.2", undefined],
   ];
-  for (const [why, parts, expected] of cases)
-    test(`${why}: ${expected}`, () => assert.equal(mayNeedHosts(query(parts)), expected));
+  for (const [why, parts, policy, client, expected] of cases)
+    test(`${why}: ${expected ?? "may"}`, () =>
+      assert.equal(
+        whyUnchanged(query(parts), () => client, rulesOf({ ...defaultPolicy, ...policy })),
+        expected,
+      ));
+
+  test("the client's address is not asked for unless a rule needs it", () =>
+    assert.equal(
+      whyUnchanged(query(), () => assert.fail("asked for")),
+      undefined,
+    ));
 });
 
 describe("the decision once AAAA is known", () => {

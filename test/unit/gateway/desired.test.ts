@@ -314,8 +314,9 @@ test("DNS46: subnet to the TUN, interception, pool and proxy", () => {
   const desired = desire(egress(automap, { dns }), facts, 1);
   assert.deepEqual(desired.plan.natSubnets, [dns.subnet]);
   assert.ok(desired.plan.dnsIntercept && desired.settings[0]?.dns);
-  assert.deepEqual(desired.dns, { upstreams: dns.upstreams, maxTtl: 77, sorryIp: dns.sorryIp });
-  assert.deepEqual(desired.mappingPool, { subnet: dns.subnet, reserved: 5 });
+  const { upstreams, subnet, sorryIp } = dns;
+  assert.deepEqual(desired.dns, { upstreams, subnet, maxTtl: 77, sorryIp });
+  assert.deepEqual(desired.mappingPool, { subnet: dns.subnet, reserved: 5, maxTtl: 77 });
 });
 
 for (const [rateLimit, workers, each] of [

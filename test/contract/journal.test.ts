@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { ipv4ToNumber } from "../../src/addresses.ts";
+import { encodeValue, keyOf } from "../../src/mappings/codec.ts";
+import { openJournal } from "../../src/mappings/journal.ts";
+import { needs } from "../support/exec.ts";
+import { mappingGateway } from "../support/gateway-mappings.ts";
+import { quiet, recorded, redisLab, type StoreLab, until } from "../support/mapping-stores.ts";
+
+describe("a journal for the time that Redis is away", needs("redis-server"), () => {
+  const subnet = "10.1.0.0/24";
+  let place: StoreLab;
+  let dir: string;
+  before(async () => {
+    place = await redisLab();
+    dir = mkdtempSync(join(tmpdir(), "egress46-journal-"));
+  });
+  after(async () => {
+    await place?.stop();
+    rmSync(dir, { recursive: true, force: true });
+  });
+  const folder = (number: number) => join(dir, String(number));
+
+  test("each gateway maps new hosts in its slice; all of it is in Redis afterwards, and a conflict is named", async () => {
+    const { log, lines } = recorded();
+    const open = async (number: number) => {
+      const journal = await openJournal(folder(number), folder(number), { number, count: 2 }, quiet);
+      return { journal, ...(await mappingGateway(place, { subnet }, { journal, log })) };
+    };
+    const [one, two] = [await open(1), await open(2)];
+    try {
+      await Promise.all([one.mappings.start(), two.mappings.start()]);
+      const known = await one.mappings.mapHost("2001:db8::1");
+      await place.redis?.kill();
+      await until("away", () => [one, two].every(({ mappings }) => !mappings.status().storeConnected));
+      assert.deepEqual(await one.mappings.mapHost("2001:db8::1"), known);
+      const given = new Map<string, string>();
+      for (const [slice, { mappings, held }] of [one, two].entries())
+        for (let index = 1; index <= 20; index++) {
+          const host6 = `2001:db8:${slice + 1}::${index.toString(16)}`;
+          const answer = await mappings.mapHost(host6);
+          assert.ok(answer.kind === "mapped");
+          assert.equal(ipv4ToNumber(answer.nat4) % 2, slice);
+          assert.equal(held.get(answer.nat4), host6);
+          assert.deepEqual(await mappings.mapHost(host6), answer);
+          assert.equal(given.has(answer.nat4), false);
+          given.set(answer.nat4, host6);
+        }
+      const taken = [...given].find(([, host6]) => host6.startsWith("2001:db8:2:"))![0];
+      await place.redis?.restart();
+      await place.foreignSet(keyOf(taken), encodeValue("2001:db8::99"));
+      for (const [nat4, host6] of given)
+        if (nat4 !== taken)
+          await until("stored", async () => (await place.foreignGet(keyOf(nat4))) === encodeValue(host6));
+      await until("settled", () => [one, two].every(({ journal }) => journal.entries().length === 0));
+      await until("the store's", () => two.held.get(taken) === "2001:db8::99");
+      await until("named", () => lines.some((line) => line.includes(`mapping conflict: ${taken} `)));
+    } finally {
+      for (const each of [one, two]) {
+        await each.close();
+        await each.journal.close();
+      }
+    }
+  });
+
+  test("a gateway that is started anew while Redis is away still has what it gave out", async () => {
+    const slice = { number: 1, count: 2 };
+    const first = await openJournal(folder(3), folder(3), slice, quiet);
+    const one = await mappingGateway(place, { subnet }, { journal: first });
+    await one.mappings.start();
+    place.redis?.pause();
+    try {
+      await until("away", () => !one.mappings.status().storeConnected);
+      const answer = await one.mappings.mapHost("2001:db8:3::1");
+      await one.close();
+      await first.close();
+      const journal = await openJournal(folder(3), folder(3), slice, quiet);
+      const again = await mappingGateway(place, { subnet }, { journal });
+      await again.mappings.start();
+      assert.deepEqual(await again.mappings.mapHost("2001:db8:3::1"), answer);
+      place.redis?.resume();
+      await until("settled", () => journal.entries().length === 0);
+      await again.close();
+      await journal.close();
+    } finally {
+      place.redis?.resume();
+    }
+  });
+});
