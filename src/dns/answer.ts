@@ -5,6 +5,7 @@ import type { Trace } from "../trace.ts";
 import { type Answered, type Asking, cut, local, pass } from "./answered.ts";
 import { decide, lacksA, type Synthesis, whyUnchanged } from "./dns46.ts";
 import type { Exchange } from "./exchange.ts";
+import { type KnownNames, noteName, recallName } from "./known-names.ts";
 import { createHostMapper, type MapHost } from "./map-hosts.ts";
 import {
   flag,
@@ -45,6 +46,7 @@ interface Dependencies {
   readonly mapHost: MapHost;
   /** The IPv6 host that a NAT address stands for. Rejects when the store is out of reach. */
   hostOf(nat4: string): Promise<string | undefined>;
+  readonly names?: KnownNames | undefined;
   readonly log: Logger;
   synthesized(): void;
   failed(reason: FailureReason): void;
@@ -55,7 +57,7 @@ const maxMessage = 65535;
 const { notReady, noReachableAuthority, other } = extendedErrorCode;
 
 export function createAnswerer(parts: Dependencies): Answerer {
-  const { exchange, log, synthesized, failed } = parts;
+  const { exchange, names, log, synthesized, failed } = parts;
   const mapAll = createHostMapper(parts.mapHost);
   const reverse = createReverseAnswerer({ hostOf: parts.hostOf, ask, fail, log });
 
@@ -92,7 +94,17 @@ export function createAnswerer(parts: Dependencies): Answerer {
     const askedToo = secondQuestion && ask(secondQuestion, whole, trace);
 
     const reply = await asked;
-    if (reply === undefined) return fail(query, "upstream", noReachableAuthority, "no DNS upstream answers");
+    if (reply === undefined) {
+      const recalled =
+        unchanged === undefined && asksForA && names && (await recallName(names, query, rules));
+      if (!recalled) return fail(query, "upstream", noReachableAuthority, "no DNS upstream answers");
+      trace?.("policy", { decision: "known name", hosts: recalled.hosts.length });
+      const nothing = { ...query, flags: flag.ra, opt: undefined };
+      return {
+        ...(await synthesize(query, nothing, nothing, recalled, asking, config.sorryIp)),
+        source: "stale",
+      };
+    }
     const keep = (why: string) => {
       trace?.("policy", { decision: "unchanged", why });
       return pass(query, reply);
@@ -129,8 +141,10 @@ export function createAnswerer(parts: Dependencies): Answerer {
     // A store that is away or full says so itself, once.
     if (refused !== undefined && !hasCode(refused, "EG46_STORE_UNAVAILABLE"))
       log.warn({ err: refused }, "a DNS46 mapping could not be made");
-    if (addresses.length > 0) synthesized();
-    else if (!asksForA) {
+    if (addresses.length > 0) {
+      synthesized();
+      if (names !== undefined) noteName(names, query, synthesis);
+    } else if (!asksForA) {
       failed(refused === undefined ? "exhausted" : "store");
       return pass(query, reply);
     } else if (refused !== undefined)

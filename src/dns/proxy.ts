@@ -6,6 +6,7 @@ import type { Answered, Asking, Transport } from "./answered.ts";
 import type { AnswerCache } from "./cache.ts";
 import { throughCache } from "./cached.ts";
 import { createExchange } from "./exchange.ts";
+import type { KnownNames } from "./known-names.ts";
 import type { MapHost } from "./map-hosts.ts";
 import { rcode, readQuestion, u16 } from "./message.ts";
 import { type DnsPolicy, defaultPolicy, rulesOf } from "./policy.ts";
@@ -50,6 +51,8 @@ export interface DnsProxyDependencies {
   mapHost: MapHost;
   /** The IPv6 host that a NAT address stands for; absent: reverse names are the upstreams'. */
   hostOf?: (nat4: string) => Promise<string | undefined>;
+  /** Default: names are not kept. */
+  names?: KnownNames;
   log: Logger;
   policy?: DnsPolicy;
   /** Default: every question goes to the upstreams. */
@@ -65,6 +68,7 @@ const ownHost = () => "localhost";
 export function createDnsProxy({
   mapHost,
   hostOf = async () => undefined,
+  names,
   log,
   policy = defaultPolicy,
   cache,
@@ -86,7 +90,7 @@ export function createDnsProxy({
   });
   const exchange = createExchange(resolver);
   const answer = createAnswerer({
-    ...{ exchange, mapHost, hostOf, log },
+    ...{ exchange, mapHost, hostOf, names, log },
     synthesized: counts.synthesized,
     failed: counts.failed,
   });

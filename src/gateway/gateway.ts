@@ -100,6 +100,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   const dns = createDnsProxy({
     mapHost: (host6, { trace }) => mappings.mapHost(host6, trace),
     hostOf: (nat4) => mappings.lookup(nat4),
+    names: mappings,
     policy: options.dnsPolicy,
     cache: answers,
     log,

@@ -1,6 +1,7 @@
 /** A DNS proxy in front of real lab DNS servers on loopback, with mappings kept in a table. */
 import { type Logger, pino } from "pino";
 import type { AnswerCache } from "../../src/dns/cache.ts";
+import type { KnownNames } from "../../src/dns/known-names.ts";
 import type { DnsPolicy } from "../../src/dns/policy.ts";
 import {
   createDnsProxy,
@@ -27,6 +28,7 @@ export interface TestGatewayOptions {
   /** Instead of the table. */
   readonly mapHost?: (host6: string, use: MappingUse) => Promise<HostMapping>;
   readonly hostOf?: (nat4: string) => Promise<string | undefined>;
+  readonly names?: KnownNames;
   readonly policy?: DnsPolicy;
   readonly log?: Logger;
   /** Default: none. */
@@ -38,6 +40,7 @@ export async function startTestGateway({
   config,
   mapHost,
   hostOf,
+  names,
   policy,
   log = pino({ level: "silent" }),
   cache,
@@ -52,6 +55,7 @@ export async function startTestGateway({
   const proxy = createDnsProxy({
     mapHost: mapHost ?? claim,
     ...(hostOf && { hostOf }),
+    ...(names && { names }),
     ...(policy && { policy }),
     log,
     upstreamPort: upstream.port,
