@@ -2,7 +2,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { envoyLab, envoyNeeds } from "../support/envoy.ts";
-import { farInternet, farNames, peerPort, resolveA, startFarHosts, talk } from "../support/envoy-scene.ts";
+import {
+  farInternet,
+  farNames,
+  peerPort,
+  resolveA,
+  resolveAll,
+  startFarHosts,
+  talk,
+} from "../support/envoy-scene.ts";
 import { eventually, poolResource } from "../support/gateway-lab.ts";
 import { labAddresses } from "../support/topology.ts";
 
@@ -47,7 +55,7 @@ for (const redirect of ["redirect", "tproxy"])
     });
 
     await t.test("500 connections at once to 100 addresses that nobody used before", async () => {
-      const addresses = await Promise.all(farNames.map((name) => resolveA(pod, name)));
+      const addresses = await resolveAll(pod, farNames);
       assert.equal(new Set(addresses).size, 100);
       const hosts = addresses.map((address) => `${address}:${peerPort}`);
       const failed = (await talk(pod, 2000, 500, hosts)).filter(

@@ -46,7 +46,15 @@ export async function startFarHosts(topology: Topology): Promise<void> {
 
 /** The A record that a Pod gets. */
 export async function resolveA(pod: Netns, name: string): Promise<string> {
-  return (await pod.run(["dig", "+short", "+tries=1", "+time=3", name, "A"])).trim().split("\n")[0] ?? "";
+  return (await pod.run(["dig", "+short", "+tries=3", "+time=5", name, "A"])).trim().split("\n")[0] ?? "";
+}
+
+/** Of many names: some at a time, for each is a process. */
+export async function resolveAll(pod: Netns, names: readonly string[]): Promise<string[]> {
+  const addresses: string[] = [];
+  for (let n = 0; n < names.length; n += 10)
+    addresses.push(...(await Promise.all(names.slice(n, n + 10).map((name) => resolveA(pod, name)))));
+  return addresses;
 }
 
 /** Connections at once, round the hosts (`address:port`). */
