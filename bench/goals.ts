@@ -124,6 +124,20 @@ export const goals: readonly Goal[] = [
     atMost: 2,
   },
   {
+    title: "Envoy's CPU a new connection, filter against a static set_filter_state",
+    series: "envoy.cpu",
+    of: "filter",
+    against: "static",
+    atMost: 1.05,
+  },
+  {
+    title: "Envoy's throughput, filter against a static set_filter_state",
+    series: "envoy.throughput",
+    of: "filter",
+    against: "static",
+    atLeast: 0.99,
+  },
+  {
     title: "ping through the gateway against kernel forwarding",
     series: "ping",
     of: "egress46",

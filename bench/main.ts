@@ -7,6 +7,7 @@ import { exitOnSignals } from "../src/lab/cleanup.ts";
 import { translate } from "./core/compare.ts";
 import { ports } from "./core/ports.ts";
 import { dns } from "./dns/dns.ts";
+import { envoy } from "./envoy/envoy.ts";
 import { describeMachine } from "./machine.ts";
 import type { Part } from "./part.ts";
 import { connections } from "./path/connections.ts";
@@ -26,6 +27,7 @@ const parts: Readonly<Record<string, Part>> = {
   ping,
   translate,
   ports,
+  envoy,
   dns,
 };
 

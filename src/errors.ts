@@ -35,6 +35,17 @@ export const errorCatalog = {
     remedy:
       "Stop what holds the port (`ss -lnp 'sport = :53'` shows it), or bind it to addresses that Pods don't use.",
   },
+  EG46_FEED_LISTEN: {
+    title: "The feed for Envoy, or DNS for its listener, cannot be served",
+    traffic: "The gateway does not start; what it had set up is undone.",
+    remedy:
+      "Stop what holds the address (`ss -lntup` shows it), or choose another one with --envoy-feed or --envoy-dns.",
+  },
+  EG46_ENVOY_DIR: {
+    title: "The folder for Envoy's files cannot be written",
+    traffic: "At start: nothing was started. While running: Envoy goes on with the files it has.",
+    remedy: "Name by --envoy-dir (or --out) a folder that can be made or written.",
+  },
   EG46_CONFIG_INVALID: {
     title: "A custom resource is malformed",
     traffic:

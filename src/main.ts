@@ -13,6 +13,7 @@ const commands: Readonly<Record<string, () => Promise<(program: Command) => void
   drops: async () => (await import("./cli/drops.ts")).registerDrops,
   tmctl: async () => (await import("./cli/tmctl.ts")).registerTmctl,
   translate: async () => (await import("./cli/translate.ts")).registerTranslate,
+  "envoy-config": async () => (await import("./cli/envoy-config.ts")).registerEnvoyConfig,
   dig: async () => (await import("./cli/dig.ts")).registerDig,
   mappings: async () => (await import("./cli/mappings.ts")).registerMappings,
 };

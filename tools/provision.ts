@@ -10,6 +10,7 @@ export const testTools: readonly Tool[] = [
   { command: "mergecap", debianPackage: "wireshark-common" },
   { command: "nc", debianPackage: "netcat-openbsd" },
   { command: "openssl", debianPackage: "openssl" },
+  { command: "pip3", debianPackage: "python3-pip" },
   { command: "ping", debianPackage: "iputils-ping" },
   { command: "redis-cli", debianPackage: "redis-tools" },
   { command: "redis-server", debianPackage: "redis-server" },

@@ -32,6 +32,12 @@ export function initMappings(max: u32): bool {
   return table != 0;
 }
 
+/** Forgets all of them. */
+export function clearMappings(): void {
+  memory.fill(table, 0, (<usize>mask + 1) * SIZE);
+  counters.mappings = 0;
+}
+
 // @ts-ignore: decorator
 @inline
 function place(index: u32): Mapping {

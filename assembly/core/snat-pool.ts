@@ -4,7 +4,7 @@
  */
 import { reserve } from "./arena";
 import { sumAddress } from "./checksum";
-import { scramble } from "./hash";
+import { SHARES, shareOf, weightOf } from "./pairing";
 import { clearPoolUse } from "./pool-use";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 
@@ -37,8 +37,6 @@ const BITMAP_BYTES: usize = 8192;
 const BITMAPS: usize = 3;
 /** Places of the look-up by inbound address: load ≤ 1/4. */
 const LOOKUP_PLACES: u32 = 4096;
-/** Pods are hashed to this many shares of the pool. */
-const SHARES: u32 = 1024;
 
 const LOOKUP = memory.data(2 * 4096, 64);
 const SHARES4 = memory.data(2 * 1024, 64);
@@ -178,10 +176,7 @@ export function comesBack(lo: u64, hi: u64, port: u32): bool {
   return port < 1024 || (port >= entry.firstPort && port <= entry.lastPort);
 }
 
-/**
- * Rendezvous hashing: each share goes to the address with the highest weight for it. A Pod keeps its address when
- * others come and go; there is no key in it, so that a restart and other gateways choose alike.
- */
+/** Gives each share to one of the addresses (pairing.ts). */
 function share(shares: usize, family: u32): void {
   for (let s: u32 = 0; s < SHARES; s++) {
     let best = NO_ADDRESS;
@@ -189,7 +184,7 @@ function share(shares: usize, family: u32): void {
     for (let i: u32 = 0; i < places; i++) {
       const entry = poolAddress(i);
       if (entry.family != family) continue;
-      const weight = scramble(entry.lo ^ scramble(entry.hi ^ scramble(s + 1)));
+      const weight = weightOf(entry.lo, entry.hi, s);
       if (best == NO_ADDRESS || weight > bestWeight) {
         best = <u16>i;
         bestWeight = weight;
@@ -201,7 +196,6 @@ function share(shares: usize, family: u32): void {
 
 /** The pool address of the family for a Pod, or -1 when the pool has none. */
 export function pairedAddress(family: u32, podLo: u64, podHi: u64): i32 {
-  const s = <u32>scramble(podLo ^ scramble(podHi)) & (SHARES - 1);
-  const index = load<u16>((family == 4 ? SHARES4 : SHARES6) + (s << 1));
+  const index = load<u16>((family == 4 ? SHARES4 : SHARES6) + (shareOf(podLo, podHi) << 1));
   return index == NO_ADDRESS ? -1 : <i32>index;
 }

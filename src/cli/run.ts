@@ -18,6 +18,7 @@ import {
 import { type DnsCacheFlags, dnsCacheOption } from "./dns-cache-option.ts";
 import { addDnsOptions, type DnsFlags, dnsHelp, dnsPolicyOf } from "./dns-options.ts";
 import { addDnsUpstreamOptions, type DnsUpstreamFlags, dnsUpstreamsOf } from "./dns-upstream-options.ts";
+import { addEnvoyOptions, type EnvoyFlags, envoyHelp, envoyOf } from "./envoy-options.ts";
 import { addMappingOptions, type MappingFlags, mappingOptions } from "./mapping-options.ts";
 import { blockNets, internalNets, parseWorkers } from "./network-options.ts";
 import { redisHelp, redisWaitOption } from "./redis-options.ts";
@@ -35,7 +36,8 @@ interface RunFlags
     DnsFlags,
     DnsCacheFlags,
     DnsUpstreamFlags,
-    MappingFlags {
+    MappingFlags,
+    EnvoyFlags {
   readonly file: string[];
   readonly internal?: string[];
   readonly internalNet?: string[];
@@ -95,7 +97,7 @@ export function registerRun(program: Command): void {
     .addOption(portBlockOption())
     .addOption(dnsCacheOption());
   addDnsUpstreamOptions(addDnsOptions(command));
-  addMappingOptions(addSessionOptions(command))
+  addEnvoyOptions(addMappingOptions(addSessionOptions(command)))
     .option("--admin <host:port>", "where API, health and metrics are served", parseAdmin, defaultAdmin)
     .addOption(
       new Option("--log-level <level>", "what to log on standard error").choices(logLevels).default("info"),
@@ -104,13 +106,14 @@ export function registerRun(program: Command): void {
       "--cleanup",
       "remove rules, routes, devices and the guard at a stop: Pods' traffic is no longer refused",
     )
-    .addHelpText("after", behaviourHelp + dnsHelp + sessionHelp + redisHelp + help)
+    .addHelpText("after", behaviourHelp + dnsHelp + sessionHelp + redisHelp + envoyHelp + help)
     .action(async (flags: RunFlags) => {
       const { redisCert, redisKey, redisCa, store = defaultStore() } = flags;
       checkStore({ spec: store, redisCert, redisKey, redisCa });
       const { sizes, limits } = engineOptions(flags);
       const engine = { limits, sizes: { ...sizes, dnsCache: flags.dnsCache } };
       const behaviour = behaviourOf(flags);
+      const envoy = envoyOf(flags);
       const dnsPolicy = dnsPolicyOf(flags);
       const dnsUpstreams = dnsUpstreamsOf(flags);
       const mappings = mappingOptions(flags);
@@ -131,10 +134,7 @@ export function registerRun(program: Command): void {
             ...{ store, redisCert, redisKey, redisCa, redisWait: flags.redisWait },
             workers: flags.workers,
             engine,
-            behaviour,
-            dnsPolicy,
-            dnsUpstreams,
-            mappings,
+            ...{ behaviour, envoy, dnsPolicy, dnsUpstreams, mappings },
             admin: flags.admin,
             logLevel: flags.logLevel,
           },

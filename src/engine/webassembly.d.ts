@@ -13,7 +13,9 @@ declare namespace WebAssembly {
   class RuntimeError extends Error {}
   class Module {
     constructor(bytes: Uint8Array);
-    static imports(module: Module): readonly { readonly kind: string; readonly name: string }[];
+    static imports(
+      module: Module,
+    ): readonly { readonly module: string; readonly kind: string; readonly name: string }[];
     static exports(module: Module): readonly { readonly kind: string; readonly name: string }[];
   }
 }

@@ -3,6 +3,7 @@ import type { EgressConfig, Snat } from "../config/resolve.ts";
 import type { DnsConfig } from "../dns/proxy.ts";
 import { defaultBehaviour, type NatBehaviour } from "../engine/behaviour.ts";
 import { type EngineSettings, inactiveSettings } from "../engine/settings.ts";
+import type { FeedSettings } from "../envoy/feed-format.ts";
 import type { PoolSettings } from "../mappings/mappings.ts";
 import type { AutomapRoute, HostFacts, NetworkPlan, SharedPorts } from "../netd/protocol.ts";
 import { smallestMtu } from "../netd/route-mtus.ts";
@@ -20,6 +21,8 @@ export interface Desired {
   readonly mappingPool: PoolSettings | undefined;
   /** For the operator: what of the configuration finds nothing on this host. */
   readonly warnings: readonly string[];
+  /** With Envoy as the data plane. */
+  readonly feed?: FeedSettings | undefined;
 }
 
 /** Ports of a SNAT pool address: all but the well-known ones (RFC 6056 §3.2). */

@@ -25,6 +25,8 @@ export interface DnsFrontend {
   /** Replaces the sockets; their descriptors wait in the channel. */
   takeSockets(sockets: readonly DnsSocket[], channel: number): void;
   allowFrom(internalNets: readonly string[]): void;
+  /** The proxy behind dnsRateLimit, for further listeners. */
+  readonly limited: DnsProxy;
   close(): void;
 }
 
@@ -57,6 +59,7 @@ export function createDnsFrontend(
   }
 
   return {
+    limited,
     question(question, client, refresh, reply) {
       const answered = refresh ? proxy.refresh(question) : proxy.handle(question, "udp", client);
       void answered.then(

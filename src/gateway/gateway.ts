@@ -14,12 +14,14 @@ import { createRateLimit } from "../dns/rate-limit.ts";
 import { upstreamSettings } from "../dns/upstream-options.ts";
 import { Path } from "../engine/layout.gen.ts";
 import { addressesInUse } from "../engine/mapping-use.ts";
+import { startEnvoyPlane } from "../envoy/plane.ts";
 import { Eg46Error, explain, hasCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { defaultLife } from "../mappings/keeper.ts";
 import { createMappings } from "../mappings/mappings.ts";
 import type { DnsSocket, FileContents, GatewayOptions, HostFacts } from "../netd/protocol.ts";
 import { type Desired, desire } from "./desired.ts";
+import { desireForEnvoy } from "./desired-envoy.ts";
 import { createDnsFrontend } from "./dns-frontend.ts";
 import { forgettingSink } from "./forgetting-sink.ts";
 import type { NetdLink } from "./netd-link.ts";
@@ -81,10 +83,17 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
       failed,
     },
   );
+  const envoy =
+    options.envoy &&
+    (await startEnvoyPlane(options.envoy, contents.feedTls, {
+      ready: () => applied !== undefined && (inForce?.dns === undefined || everConnected()),
+      lookup: (nat4) => mappings.lookup(nat4),
+      log,
+    }));
   const answers = createAnswerCache(options.engine.sizes.dnsCache ?? 0);
   const journal = await openGatewayJournal(options, log);
   const mappings = createMappings({
-    ...{ store, sink: forgettingSink(workers, answers.forget), log, journal },
+    ...{ store, sink: forgettingSink(envoy?.sink ?? workers, answers.forget), log, journal },
     life: options.mappings?.life ?? defaultLife,
     sessions: () => addressesInUse(workers.memories),
   });
@@ -99,6 +108,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   });
   const dnsLimit = createRateLimit(() => workers.counters().packets[Path.DNS] ?? 0);
   const frontend = createDnsFrontend(dns, answers, dnsLimit, log);
+  await envoy?.serveDns(frontend.limited);
 
   /** A packet waits for the mapping of an address: the store knows, or it is dropped. */
   async function ask(nat4: number): Promise<void> {
@@ -147,7 +157,10 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
     const egress = resolution.state === "active" ? resolution.egress : undefined;
     clearTimeout(retry);
     const { behaviour, engine } = options;
-    const desired = desire(egress, facts, workers.count, behaviour, engine.sizes.maxMappings);
+    const desired =
+      envoy === undefined
+        ? desire(egress, facts, workers.count, behaviour, engine.sizes.maxMappings)
+        : desireForEnvoy(egress, facts, envoy.draining);
     const changes = planChange(inForce, egress);
     try {
       frontend.allowFrom(facts.internalNets);
@@ -160,6 +173,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
         workers.flushDns();
       }
       await netd.plan(desired.plan);
+      if (desired.feed !== undefined) await envoy?.configure(desired.feed);
       if (egress !== undefined) log.level = egress.debugLog ? "debug" : options.logLevel;
       for (const change of changes) log.info(`applied: ${formatChange(change)}`);
       for (const warning of desired.warnings) if (!applied?.warnings.includes(warning)) log.warn(warning);
@@ -213,7 +227,8 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   }
 
   const view = createView({
-    ...{ workers, mappings, store, dns, answers, health, status },
+    ...{ mappings, store, dns, answers, health, status },
+    workers: envoy === undefined ? workers : { ...workers, counters: envoy.counters },
     storeReference: reference,
     egress: () => inForce,
     behaviour: options.behaviour,
@@ -244,7 +259,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
       clearTimeout(retry);
       frontend.close();
       sorryPage?.close();
-      await Promise.all([admin.close(), workers.stop(), mappings.close()]);
+      await Promise.all([admin.close(), workers.stop(), mappings.close(), envoy?.close()]);
       dns.close();
       await Promise.all([store.close(), journal?.close()]);
     },

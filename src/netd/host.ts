@@ -1,3 +1,5 @@
+import type { EnvoyOptions } from "../envoy/options.ts";
+
 /** Routing table and firewall mark of worker 0; worker n has + n. */
 export const workerTable = 4600;
 
@@ -11,4 +13,6 @@ export interface Host {
   /** Prefixes on the internal interfaces. */
   readonly connected: readonly { readonly device: string; readonly net: string }[];
   readonly ipv6: boolean;
+  /** Envoy is the data plane: there are no TUNs. */
+  readonly envoy?: EnvoyOptions | undefined;
 }

@@ -3,6 +3,9 @@ import { formatCidr, parseCidr } from "../addresses.ts";
 /** Marks every rule, route and neighbour proxy as ours (rtnetlink protocol number), so that remains are recognised. */
 export const ourProtocol = 46;
 
+/** The kernel's own table of what the host itself has; `ip` prints it by name. */
+export const localTable = 255;
+
 /** A rule, route or neighbour proxy; `text` is its canonical `ip` argument list, the same for desired and actual. */
 export interface Item {
   readonly kind: "route" | "neigh" | "rule";

@@ -1,6 +1,14 @@
 import { ipJson } from "./command.ts";
 import type { IpRouteRow } from "./host-view.ts";
-import { type Item, neighItem, ourProtocol, type RuleFields, routeItem, ruleItem } from "./items.ts";
+import {
+  type Item,
+  localTable,
+  neighItem,
+  ourProtocol,
+  type RuleFields,
+  routeItem,
+  ruleItem,
+} from "./items.ts";
 
 /** A row of `ip -j rule`. */
 export interface IpRuleRow {
@@ -49,8 +57,12 @@ export function parseRoute(family: 4 | 6, row: IpRouteRow): Item {
     ...(type === undefined ? {} : { type }),
     // IPv6 names lo for a blackhole; it is no choice of ours.
     ...(row.dev === undefined || type === "blackhole" ? {} : { device: row.dev }),
-    ...(row.table === undefined || row.table === "main" ? {} : { table: Number(row.table) }),
+    ...(row.table === undefined || row.table === "main" ? {} : { table: tableNumber(row.table) }),
   });
+}
+
+function tableNumber(name: string): number {
+  return name === "local" ? localTable : Number(name);
 }
 
 export function parseRule(family: 4 | 6, row: IpRuleRow): Item {

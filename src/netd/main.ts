@@ -2,6 +2,8 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { observeAll } from "../config/observe.ts";
 import { readAuthority } from "../dns/upstream-options.ts";
+import { readFeedTls } from "../envoy/feed-tls.ts";
+import { writeStaticFiles } from "../envoy/files.ts";
 import type { Logger } from "../log.ts";
 import { readCertificates } from "../mappings/certificates.ts";
 import { setUpNetwork } from "./network.ts";
@@ -29,11 +31,13 @@ export interface RunOptions {
  * EG46_HOST_NETWORK.
  */
 export async function runNetd(options: RunOptions, log: Logger): Promise<number> {
-  checkPrerequisites();
+  const { envoy } = options.gateway;
+  checkPrerequisites(envoy === undefined);
   // They are read again, and watched, later; here it is only seen whether that works.
   await observeAll(options.gateway.files);
   readCertificates(options.gateway);
   readAuthority(options.gateway.dnsUpstreams);
+  readFeedTls(envoy?.tls);
   const identity = gatewayIdentity();
   const main = options.gatewayMain ?? fileURLToPath(new URL("../gateway/main.js", import.meta.url));
   checkProgram(fileURLToPath(new URL("../../..", import.meta.url)), main, gatewayUid(identity));
@@ -43,7 +47,8 @@ export async function runNetd(options: RunOptions, log: Logger): Promise<number>
   const journalFolder = journal && resolve(journal);
   const page = options.gateway.mappings?.sorryPage;
   const sorrySocket = page && openSorrySocket(page);
-  const network = await setUpNetwork(options.topology, options.gateway.workers, log);
+  if (envoy !== undefined) writeStaticFiles(envoy);
+  const network = await setUpNetwork(options.topology, options.gateway.workers, log, envoy);
   try {
     for (const folder of [storeFolder, journalFolder])
       if (folder !== undefined) prepareStoreFolder(folder, identity.id);

@@ -1,11 +1,14 @@
 import { formatCidr, parseCidr } from "../addresses.ts";
 import { close } from "../dataplane/syscalls.ts";
 import { closeTun, type Tun } from "../dataplane/tun.ts";
+import { hasDynamicFiles, writeDynamicFiles } from "../envoy/files.ts";
+import type { EnvoyOptions } from "../envoy/options.ts";
 import type { Logger } from "../log.ts";
 import { applySteps, undoSteps } from "./apply.ts";
 import { readAutomapPorts } from "./automap-ports.ts";
 import { output } from "./command.ts";
 import { openDnsSocket, wantedDnsSockets } from "./dns-sockets.ts";
+import { divertsToEnvoy } from "./envoy-rules.ts";
 import type { Host } from "./host.ts";
 import { type HostView, hostHasIpv6, readHostView } from "./host-view.ts";
 import { readItems } from "./kernel-state.ts";
@@ -53,12 +56,17 @@ export interface Network {
 }
 
 /** Guards, then sets up the TUNs and the way into them. Throws EG46_USAGE, EG46_PREREQUISITE or EG46_HOST_NETWORK. */
-export async function setUpNetwork(request: TopologyRequest, workers: number, log: Logger): Promise<Network> {
+export async function setUpNetwork(
+  request: TopologyRequest,
+  workers: number,
+  log: Logger,
+  envoy?: EnvoyOptions,
+): Promise<Network> {
   const ipv6 = hostHasIpv6();
   let view = await readHostView();
   const interfaces = chooseInterfaces(view, request);
   // First of all, because a gateway that already runs here holds them; they don't carry anything yet.
-  const tuns = await openTuns(workers);
+  const tuns = await openTuns(envoy === undefined ? workers : 0);
   const automapPorts = readAutomapPorts();
   const sockets = new Map<DnsSocket, number>();
   const made: Step[] = [];
@@ -75,7 +83,7 @@ export async function setUpNetwork(request: TopologyRequest, workers: number, lo
     connected: interfaceFacts(view, interfaces.internal).flatMap(({ name, addresses }) =>
       addresses.map((address) => ({ device: name, net: formatCidr(parseCidr(address)) })),
     ),
-    ipv6,
+    ...{ ipv6, envoy },
   });
   const facts = (): NetworkFacts => {
     const { internalNets } = host();
@@ -113,6 +121,7 @@ export async function setUpNetwork(request: TopologyRequest, workers: number, lo
       closeSockets(sockets, opened);
       throw error;
     }
+    if (envoy !== undefined) writeDynamicFiles(envoy, next.envoy?.sources ?? [], facts().internalNets);
     const names = new Set(wanted.map(socketKey));
     closeSockets(
       sockets,
@@ -135,7 +144,11 @@ export async function setUpNetwork(request: TopologyRequest, workers: number, lo
 
   try {
     const links = [...loopbackUp(view), ...tuns.flatMap(({ name }) => tunUp(name, ipv6))];
-    await converge(desiredState(host(), plan), true, links);
+    const first = desiredState(host(), plan);
+    // A predecessor's: Envoy goes on with what it knows until the first plan is there.
+    await converge(envoy !== undefined && divertsToEnvoy(nft) ? { ...first, nft } : first, true, links);
+    // An Envoy that is started early finds files, too.
+    if (envoy !== undefined && !hasDynamicFiles(envoy)) writeDynamicFiles(envoy, [], facts().internalNets);
   } catch (error) {
     release();
     throw error;

@@ -6,7 +6,9 @@ import type { AutomapRoute, NetworkPlan, SharedPorts } from "./protocol.ts";
  * A plan comes from a process with fewer rights: nothing but addresses, prefixes and numbers in range may pass from it
  * to `ip` and `nft`. Returns it in canonical text. Throws EG46_HOST_NETWORK naming the value.
  */
-export function checkPlan(plan: NetworkPlan, tuns: number): NetworkPlan {
+export function checkPlan(plan: NetworkPlan, devices: number): NetworkPlan {
+  // With Envoy there is no device, and everything is worker 0's.
+  const tuns = Math.max(devices, 1);
   const worker = (value: number) => integer("worker", value, 0, tuns - 1);
   return {
     workers: integer("workers", plan.workers, 1, tuns),
@@ -18,6 +20,7 @@ export function checkPlan(plan: NetworkPlan, tuns: number): NetworkPlan {
     ...(plan.shared && { shared: sharedPorts(plan.shared, worker) }),
     automap: plan.automap.map((route) => automapRoute(route, worker)),
     dnsIntercept: plan.dnsIntercept === true,
+    ...(plan.envoy && { envoy: { sources: plan.envoy.sources.map(address), dns: plan.envoy.dns === true } }),
   };
 }
 

@@ -8,7 +8,7 @@ import { searchPath } from "./command.ts";
 export const capabilityBit = { setgid: 6, setuid: 7, setpcap: 8, net_admin: 12 } as const;
 
 /** Throws EG46_PREREQUISITE with what is missing and how to mend it; changes nothing. */
-export function checkPrerequisites(): void {
+export function checkPrerequisites(needsTun = true): void {
   if (!hasCapability(readCapabilities(), "net_admin"))
     throw missing(
       "netd needs root, or CAP_NET_ADMIN; run it with sudo, or inside 'unshare -Urnm' where /dev/net/tun is open to you",
@@ -19,6 +19,7 @@ export function checkPrerequisites(): void {
   ] as const)
     if (findCommand(command) === undefined)
       throw missing(`the command '${command}' is not installed (Debian package ${debian})`);
+  if (!needsTun) return;
   const fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
   if (fd >= 0) {
     close(fd);

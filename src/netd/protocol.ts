@@ -3,6 +3,8 @@ import type { DnsPolicy } from "../dns/policy.ts";
 import type { UpstreamOptions } from "../dns/upstream-options.ts";
 import type { NatBehaviour } from "../engine/behaviour.ts";
 import type { EngineOptions } from "../engine/options.ts";
+import type { FeedTls } from "../envoy/feed-tls.ts";
+import type { EnvoyOptions } from "../envoy/options.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Certificates } from "../mappings/certificates.ts";
 import type { MappingOptions } from "../mappings/options.ts";
@@ -69,6 +71,15 @@ export interface NetworkPlan {
   readonly automap: readonly AutomapRoute[];
   /** Take over TCP port 53 of the internal side. (UDP port 53 arrives through the TUN.) */
   readonly dnsIntercept: boolean;
+  /** With Envoy as the data plane; `snatPool` is then what the host has itself. */
+  readonly envoy?: EnvoyPlan | undefined;
+}
+
+export interface EnvoyPlan {
+  /** Source addresses that Envoy has a cluster for. */
+  readonly sources: readonly string[];
+  /** DNS of Pods goes to Envoy's listener. */
+  readonly dns: boolean;
 }
 
 export interface SharedPorts {
@@ -91,6 +102,7 @@ export interface FileContents {
   /** Of `files`. */
   readonly config: Snapshot;
   readonly certificates: Certificates;
+  readonly feedTls?: FeedTls | undefined;
   /** PEM: whose certificates of DNS upstreams count. */
   readonly dnsTlsCa?: Uint8Array | undefined;
 }
@@ -161,4 +173,6 @@ export interface GatewayOptions {
   readonly sorryPageFd?: number | undefined;
   readonly admin: string;
   readonly logLevel: string;
+  /** Envoy is the data plane. */
+  readonly envoy?: EnvoyOptions | undefined;
 }

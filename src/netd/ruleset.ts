@@ -139,12 +139,15 @@ function chain(name: string, hook: string, rules: readonly string[]): string[] {
   ];
 }
 
-function names(list: readonly string[]): string {
+export function names(list: readonly string[]): string {
   return `{ ${list.map((name) => `"${name}"`).join(", ")} }`;
 }
 
 /** One line for each family that has members; members as an nft set without overlaps. */
-function byFamily(prefixes: readonly string[], line: (ip: "ip" | "ip6", set: string) => string): string[] {
+export function byFamily(
+  prefixes: readonly string[],
+  line: (ip: "ip" | "ip6", set: string) => string,
+): string[] {
   return ([4, 6] as const).flatMap((family) => {
     const members = withoutOverlaps(prefixes.filter((prefix) => parseCidr(prefix).family === family));
     return members.length === 0 ? [] : [line(family === 4 ? "ip" : "ip6", `{ ${members.join(", ")} }`)];

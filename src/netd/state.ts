@@ -1,4 +1,5 @@
 import { parseCidr } from "../addresses.ts";
+import { envoyState } from "./envoy-state.ts";
 import { type Host, workerTable } from "./host.ts";
 import { type Item, neighItem, routeItem, ruleItem } from "./items.ts";
 import type { NetworkPlan } from "./protocol.ts";
@@ -22,6 +23,7 @@ export interface NetState {
 
 /** The whole network state for a plan; a pure function, the one place that knows the routing design. */
 export function desiredState(host: Host, plan: NetworkPlan): NetState {
+  if (host.envoy !== undefined) return envoyState(host, host.envoy, plan);
   const active = families.filter((family) => family === 4 || host.ipv6);
   // By family first, so that few `ip -batch` processes carry them out.
   const items = active.flatMap((family) => [

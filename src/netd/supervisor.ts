@@ -1,5 +1,6 @@
 import { fileSource } from "../config/observe.ts";
 import { readAuthority } from "../dns/upstream-options.ts";
+import { type FeedTls, readFeedTls } from "../envoy/feed-tls.ts";
 import { Eg46Error, explain } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { watchCertificates } from "./certificates-watch.ts";
@@ -65,7 +66,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
 
     function launch(): void {
       try {
-        child = start(readAuthority(options.gateway.dnsUpstreams));
+        child = start(readAuthority(options.gateway.dnsUpstreams), readFeedTls(options.gateway.envoy?.tls));
       } catch (error) {
         // For one a certificate that is just being replaced.
         log.error(explain(error));
@@ -78,7 +79,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
       backoffMs = Math.min(backoffMs * 2, longestBackoffMs);
     }
 
-    function start(dnsTlsCa: FileContents["dnsTlsCa"]): Child {
+    function start(dnsTlsCa: FileContents["dnsTlsCa"], feedTls: FeedTls | undefined): Child {
       const gateway = startGateway(
         { main, identity, tuns: network.tuns, storeFolder, journalFolder, sorrySocket },
         {
@@ -104,7 +105,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
           journalFolder: gateway.journalFolder,
           sorryPageFd: gateway.sorryPageFd,
         },
-        contents: { config, certificates, dnsTlsCa },
+        contents: { config, certificates, dnsTlsCa, feedTls },
       });
       return started;
     }

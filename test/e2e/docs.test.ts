@@ -22,6 +22,9 @@ const elsewhere: Readonly<Record<string, string>> = {
   "npm test": "it is running now",
   "egress46 run -f examples/dns46-snatpool.yaml --internal internal0 --external external":
     "the gateway of this test",
+  "egress46 run -f examples/dns46-snatpool.yaml --internal internal0 --external external --data-plane envoy --envoy-dir /run/egress46/envoy":
+    "test/e2e/envoy.test.ts",
+  "envoy -c /run/egress46/envoy/envoy.yaml": "test/e2e/envoy.test.ts",
 };
 
 function commandsOf(document: string): string[] {

@@ -6,6 +6,7 @@ import {
   type Gateway,
   gatewayCommand,
   type Internet,
+  type InternetSpec,
   labAddresses,
   labFiles,
   startGateway,
@@ -37,13 +38,17 @@ export interface GatewayLabOptions extends TopologyOptions {
   readonly resources?: Readonly<Record<string, string>>;
   readonly store?: (topology: Topology) => Promise<{ url: string; args?: readonly string[] }>;
   readonly args?: readonly string[];
+  /** Those that need the topology. */
+  readonly argsOf?: (topology: Topology) => readonly string[];
+  /** Without it the lab's own servers. */
+  readonly internet?: InternetSpec;
 }
 
 /** Pods, gateway and internet, running; everything goes with the test. */
 export async function gatewayLab(t: TestContext, options: GatewayLabOptions = {}): Promise<GatewayLab> {
   const topology = await buildTopology({ prefix: "eg46test", ...options });
   t.after(() => topology.close());
-  const internet = await startInternet(topology);
+  const internet = await startInternet(topology, options.internet);
   const resources = options.resources ? writeResources(topology, options.resources) : labFiles;
   const { url: store, args: storeArgs = [] } = (await options.store?.(topology)) ?? {
     url: `lmdb:${topology.folder}/mappings`,
@@ -54,7 +59,7 @@ export async function gatewayLab(t: TestContext, options: GatewayLabOptions = {}
       gatewayCommand(topology, {
         files: [resources],
         store,
-        args: [...storeArgs, ...(options.args ?? []), ...args],
+        args: [...storeArgs, ...(options.argsOf?.(topology) ?? options.args ?? []), ...args],
       }),
     );
   const gateway = await restart();

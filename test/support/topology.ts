@@ -17,7 +17,7 @@ export {
   labFiles,
   startGateway,
 } from "../../src/lab/gateway.ts";
-export { type Internet, labServers, startInternet } from "../../src/lab/internet.ts";
+export { type Internet, type InternetSpec, labServers, startInternet } from "../../src/lab/internet.ts";
 export type { Netns } from "../../src/lab/netns.ts";
 export { ask, fetchPage } from "../../src/lab/pod-client.ts";
 export { buildTopology, type Pod, type Topology, type TopologyOptions } from "../../src/lab/topology.ts";

@@ -1,6 +1,6 @@
 /**
- * `ADDRESS PORT --rate R --seconds S`: TCP connections, one after another, each closed at once by both sides. Starts at
- * a line on standard input, answers with a {@link Connected}.
+ * `ADDRESS PORT --rate R --seconds S`: TCP connections, one after another, each closed at once by both sides. At
+ * each line on standard input it starts, and answers with a {@link Connected}.
  */
 import { parseArgs } from "node:util";
 import { addressOf, close, read } from "../../../src/dataplane/syscalls.ts";
@@ -43,4 +43,4 @@ function run(): Connected {
 }
 
 answer({ ready: true });
-process.stdin.once("data", () => answer(run()));
+process.stdin.on("data", () => answer(run()));

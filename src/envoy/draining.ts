@@ -1,0 +1,23 @@
+/** SNAT addresses that left the pool: connections that have one go on for a while. */
+export interface Draining {
+  /** The addresses of the pool and those that left it a short while ago. */
+  with(addresses: readonly string[]): string[];
+}
+
+/** Longer than most connections; an address may be somebody else's afterwards. */
+const drainMs = 10 * 60_000;
+
+export function createDraining(now: () => number = () => performance.now()): Draining {
+  let present = new Set<string>();
+  const goneAt = new Map<string, number>();
+  return {
+    with(addresses) {
+      const next = new Set(addresses);
+      for (const address of present) if (!next.has(address)) goneAt.set(address, now());
+      for (const [address, at] of goneAt)
+        if (next.has(address) || now() - at > drainMs) goneAt.delete(address);
+      present = next;
+      return [...next, ...goneAt.keys()];
+    },
+  };
+}
