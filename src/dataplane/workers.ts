@@ -140,18 +140,20 @@ async function startWorker(
     function take(message: FromWorker): void {
       switch (message.type) {
         case "started":
-          return resolve({ buffer: message.memory.buffer, layout: message.layout });
+          resolve({ buffer: message.memory.buffer, layout: message.layout });
+          break;
         case "done": {
           const waiting = requests.get(message.id);
           requests.delete(message.id);
           if (message.error === undefined) waiting?.resolve();
           else waiting?.reject(new Eg46Error("EG46_ENGINE", message.error));
-          return;
+          break;
         }
         case "ask":
-          return events.ask(message.nat4);
+          events.ask(message.nat4);
+          break;
         case "dns":
-          return events.dns(
+          events.dns(
             message.question,
             () => addressText(message.context.subarray(0, 16)),
             message.refresh,
