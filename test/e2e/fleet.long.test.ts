@@ -48,9 +48,12 @@ async function inTrouble(
   const refused = refusalsIn(during);
   const times = new Map<string, number>();
   for (const { answer } of refused) times.set(answer, (times.get(answer) ?? 0) + 1);
+  const log = members.map(({ gateway }) => gateway.stdout() + gateway.stderr()).join("\n");
+  for (const [text] of log.matchAll(/(\d+) mappings that it lacks are put back/g)) t.diagnostic(text);
   t.diagnostic(`answers without an address: ${JSON.stringify(Object.fromEntries(times))}`);
   assertOneMeaning([...during, ...afterwards], hosts, await storedMappings(primary));
   assert.deepEqual(refusalsIn(afterwards), [], "nothing goes wrong any more");
+  assert.ok(!log.includes("EG46_MAPPING_CONFLICT"), "no gateway knew of an address that was another's");
 }
 
 test("Redis is stopped (SIGSTOP) for 5 s in the middle", tools, (t) =>
