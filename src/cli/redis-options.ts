@@ -6,7 +6,7 @@ const maxCopies = 16;
 export const redisWaitOption = () =>
   new Option(
     "--redis-wait <n|auto|off>",
-    "replicas that must have a new mapping before it is answered with (auto: 1 if the server has any)",
+    "replicas that must have a new mapping before it is answered with (auto: all that follow the server)",
   )
     .argParser(parseRedisWait)
     .default("auto");

@@ -16,8 +16,8 @@ export interface RedisConnection {
   problem(): string | undefined;
   /** What the server said of itself a second ago at most; undefined: nothing yet, or its access list refuses INFO. */
   look(): ServerLook | undefined;
-  /** Whether it has replicas, or had some a moment ago: one that is just being replaced loses them first. */
-  followed(): boolean;
+  /** How many replicas it has, or had a moment ago: one that is just being replaced loses them first. */
+  followers(): number;
   close(): void;
 }
 
@@ -75,7 +75,7 @@ export function connectRedis({ name, dialer, state, wanted, misled }: Connection
   let usable = false;
   let look: ServerLook | undefined;
   let lookAgain: NodeJS.Timeout | undefined;
-  let replicasSeen = { lineage: "", ms: 0 };
+  let following = { lineage: "", replicas: 0, ms: 0 };
 
   function abandon(reason: string): void {
     lastError = reason;
@@ -94,7 +94,7 @@ export function connectRedis({ name, dialer, state, wanted, misled }: Connection
       return;
     }
     if (stream !== redis.stream || redis.status !== "ready") return;
-    if (look?.replicas) replicasSeen = { lineage: look.lineage, ms: performance.now() };
+    noteFollowers();
     const reason = objection(look, wanted);
     lookAgain = setTimeout(examine, look?.loading ? loadingLookMs : heartbeatMs).unref();
     if (reason === undefined) admit();
@@ -105,6 +105,14 @@ export function connectRedis({ name, dialer, state, wanted, misled }: Connection
       misled?.();
       abandon(reason);
     }
+  }
+
+  /** Fewer than before count only after a while. */
+  function noteFollowers(): void {
+    const { lineage = "", replicas = 0 } = look ?? {};
+    const ms = performance.now();
+    const fewer = lineage === following.lineage && replicas < following.replicas;
+    if (!fewer || ms > following.ms + followedMs) following = { lineage, replicas, ms };
   }
 
   function admit(): void {
@@ -161,8 +169,7 @@ export function connectRedis({ name, dialer, state, wanted, misled }: Connection
     connected: () => !closed && usable,
     problem: () => (closed ? "the store is closed" : problem()),
     look: () => look,
-    followed: () =>
-      look?.lineage === replicasSeen.lineage && performance.now() < replicasSeen.ms + followedMs,
+    followers: () => following.replicas,
     close() {
       closed = true;
       clearTimeout(lookAgain);

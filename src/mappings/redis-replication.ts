@@ -3,7 +3,10 @@ import { Eg46Error } from "../errors.ts";
 import { callBudgetMs, within } from "./deadline.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 
-/** How many replicas must have a claim before it counts. "auto": one if the server has any. */
+/**
+ * How many replicas must have a claim before it counts. "auto": all that the server has, for any of them may take its place:
+ * while one does, the others go on confirming to the old primary what the new one will never have.
+ */
 export type RedisWait = number | "auto" | "off";
 
 export interface Replication {
@@ -50,7 +53,7 @@ export function createReplication(
   function copiesNow(): number {
     if (wait === "off") return 0;
     if (wait !== "auto") return wait;
-    return plain.followed() ? 1 : 0;
+    return plain.followers();
   }
 
   async function drain(connection: RedisConnection): Promise<void> {

@@ -10,6 +10,8 @@ import { isUnreplicated } from "./redis-replication.ts";
 import type { Lease, MappingStore, Place, StoreListener } from "./store.ts";
 
 const scanCount = 1000;
+/** So long an entry that replicas don't confirm is kept back. */
+const unreplicatedMs = 5000;
 /** Stands in for the value of a key of another type, which GET refuses: never a mapping, so the address is occupied. */
 const notText = "(not a string)";
 
@@ -83,12 +85,19 @@ export function openRedisStore(nodes: RedisNodes, log: Logger): MappingStore {
     } while (cursor !== "0");
   }
 
-  /** For the watch: what another gateway has just claimed is known here only once a failover can't undo it, if possible. */
-  function readReplicated(nat4s: readonly string[]): Promise<(string | undefined)[]> {
-    return read(nat4s, replicated).catch((error) => {
-      if (isUnreplicated(error)) return read(nat4s);
-      throw error;
-    });
+  /**
+   * For the watch: what was refused for want of a replica must not be answered with because we hear of it this way. If
+   * this is a failover, the connection ends meanwhile, and so does this.
+   */
+  async function readReplicated(nat4s: readonly string[]): Promise<(string | undefined)[]> {
+    for (const endMs = performance.now() + unreplicatedMs; ; )
+      try {
+        return await read(nat4s, replicated);
+      } catch (error) {
+        if (!isUnreplicated(error)) throw error;
+        const values = await read(nat4s);
+        if (performance.now() > endMs || values.every((value) => value === undefined)) return values;
+      }
   }
 
   async function watch(listener: StoreListener, abort: AbortSignal): Promise<void> {

@@ -114,9 +114,12 @@ for (const [name, lab] of Object.entries(labs)) {
 
     test("list pages through 3500 entries", async () => {
       const addresses = Array.from({ length: 3500 }, (_, index) => numberToIpv4(0x0a010000 + index));
-      await Promise.all(addresses.map((nat4) => store.claim(nat4, value)));
+      // All of them at once would be more than a busy machine does within a call's budget.
+      for (let start = 0; start < addresses.length; start += 250)
+        await Promise.all(addresses.slice(start, start + 250).map((nat4) => store.claim(nat4, value)));
       assert.deepEqual([...(await listed(store)).keys()].sort(), addresses.sort());
-      await Promise.all(addresses.map((nat4) => store.release(nat4)));
+      for (let start = 0; start < addresses.length; start += 250)
+        await Promise.all(addresses.slice(start, start + 250).map((nat4) => store.release(nat4)));
     });
 
     test("two clients claim the same 100 addresses at once: one wins each", async () => {

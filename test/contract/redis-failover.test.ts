@@ -8,6 +8,7 @@ import { bytesToIpv6, numberToIpv4 } from "../../src/addresses.ts";
 import { encodeValue, keyOf } from "../../src/mappings/codec.ts";
 import { createMappings } from "../../src/mappings/mappings.ts";
 import { openStore, type StoreOptions } from "../../src/mappings/open.ts";
+import { poolOf, windowOf } from "../../src/mappings/pool.ts";
 import type { MappingStore } from "../../src/mappings/store.ts";
 import { needs } from "../support/exec.ts";
 import { quiet, recorded, until } from "../support/mapping-stores.ts";
@@ -138,6 +139,46 @@ describe("redis behind sentinels: failover", needs("redis-server"), () => {
         await sentinels.stop();
       }
     });
+
+  test("one of two replicas is promoted: what only the other one confirms is nobody's answer; later it counts", async () => {
+    const config = ["repl-diskless-sync-delay 0", "repl-ping-replica-period 1"];
+    const primary = await startRedis({ config });
+    const started = [primary];
+    const gateways: Gateway[] = [];
+    try {
+      for (let index = 0; index < 2; index++)
+        started.push(await startRedis({ config: [...config, `replicaof 127.0.0.1 ${primary.port}`] }));
+      await until(
+        "followed",
+        async () =>
+          (await primary.cli("INFO", "replication")).match(/state=online,offset=[1-9]/g)?.length === 2,
+        10_000,
+      );
+      for (let index = 0; index < 2; index++) gateways.push(await gateway(primary.url, "10.20.0.0/24"));
+      const [one, two] = gateways as [Gateway, Gateway];
+      assert.equal((await one.mappings.mapHost("2001:db8::a")).kind, "mapped");
+      await started[1]!.cli("REPLICAOF", "NO", "ONE");
+      const host = "2001:db8::b";
+      const nat4 = numberToIpv4(windowOf(poolOf({ subnet: "10.20.0.0/24", reserved: 0 }), host)[0]!);
+      await rejectsSoon(one.store.claim(nat4, encodeValue(host)), /1 of 2 replicas/);
+      assert.equal(await primary.cli("GET", keyOf(nat4)), encodeValue(host), "it is there all the same");
+      for (const { mappings } of [one, two, one]) {
+        await delay(300);
+        await rejectsSoon(mappings.mapHost(host), /1 of 2 replicas/);
+      }
+      for (const { mappings } of [one, two]) {
+        const answered = async () => {
+          const found = await mappings.mapHost(host).catch(() => undefined);
+          if (found !== undefined) assert.deepEqual(found, { kind: "mapped", nat4 });
+          return found !== undefined;
+        };
+        await until("it goes on with the replica that is left", answered, 20_000);
+      }
+    } finally {
+      for (const each of gateways) await each.close();
+      for (const server of started.reverse()) await server.stop();
+    }
+  });
 
   describe("a replica that doesn't confirm, a primary that is none", () => {
     let sentinels: TestSentinels;

@@ -2,6 +2,7 @@
 import type { TestContext } from "node:test";
 import { createCleanup } from "../../src/lab/cleanup.ts";
 import { createNetns, type Netns } from "../../src/lab/netns.ts";
+import { askAll, type LedgerLine } from "./ledger.ts";
 import {
   buildTopology,
   type Gateway,
@@ -29,6 +30,32 @@ export interface Fleet {
 
 export const hostOf = (index: number) => `2001:db8:f::${(index + 1).toString(16)}`;
 export const nameOf = (index: number) => `host${index}.fleet.example`;
+
+/** All names with their hosts. */
+export function hostsByName(names: number): ReadonlyMap<string, string> {
+  return new Map(Array.from({ length: names }, (_, index) => [nameOf(index), hostOf(index)]));
+}
+
+/** A Pod of each member asks for all names, at once and in different orders; see ask-many.ts. Resolves to the ledgers. */
+export async function askFleet(
+  members: readonly Member[],
+  names: readonly string[],
+  spreadMs = 0,
+): Promise<LedgerLine[][]> {
+  return await Promise.all(
+    members.map(({ topology }, index) => {
+      // Each begins elsewhere, and every other one goes backwards.
+      const start = Math.floor((index * names.length) / members.length);
+      const order = [...names.slice(start), ...names.slice(0, start)];
+      return askAll(
+        topology.pods[0],
+        labAddresses.resolver,
+        index % 2 === 0 ? order : order.reverse(),
+        spreadMs,
+      );
+    }),
+  );
+}
 
 export interface FleetOptions {
   readonly gateways: number;
