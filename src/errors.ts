@@ -64,6 +64,18 @@ export const errorCatalog = {
       "The address is treated as occupied and never overwritten; packets to it are dropped and counted.",
     remedy: "Inspect it with `egress46 mappings get ADDRESS`; delete the key (DEL) and add it again.",
   },
+  EG46_STORE_CERTIFICATES: {
+    title: "New TLS files of the mapping store cannot be used",
+    traffic: "None: connections to the store are made with the files before.",
+    remedy: "Mend what the message names; the gateway looks again by itself.",
+  },
+  EG46_MAPPING_CONFLICT: {
+    title: "After a failover of the store an address is another host's",
+    traffic:
+      "Sessions go on to the host before; new connections to the address reach the host that the store names. Names of the host before get another address.",
+    remedy:
+      "Clients forget the address within its TTL. Have claims wait for replicas (--redis-wait 1), and min-replicas-to-write on the servers.",
+  },
   EG46_UPSTREAM_UNAVAILABLE: {
     title: "No DNS upstream (dnsNat46PoolIps) answers",
     traffic: "Names get SERVFAIL; connections to addresses handed out before go on.",

@@ -87,6 +87,11 @@ const families: readonly Family[] = [
     "Store entries that are not a mapping",
     (view) => view.mappings().malformed,
   ),
+  counter(
+    "egress46_mapping_conflicts_total",
+    "Addresses that were another host's after a failover of the mapping store (EG46_MAPPING_CONFLICT)",
+    (view) => view.mappings().conflicts,
+  ),
   gauge(
     "egress46_dns46_pool_size",
     "NAT addresses that DNS46 may hand out",

@@ -71,6 +71,8 @@ export interface MappingSummary {
   readonly known: number;
   /** Store entries whose value is not a mapping. */
   readonly malformed: number;
+  /** Addresses that were another host's after a failover of the store. */
+  readonly conflicts: number;
   /** Addresses of dnsNat46Ipv4Subnet that DNS46 may hand out, and those of them that are taken. */
   readonly poolSize: number;
   readonly poolUsed: number;

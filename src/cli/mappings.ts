@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { ipv4ToNumber, isIpv4 } from "../addresses.ts";
 import { Eg46Error } from "../errors.ts";
 import { canonicalHost6, decodeValue, encodeValue, type MappingValue } from "../mappings/codec.ts";
+import { redisForms } from "../mappings/redis-url.ts";
 import type { MappingStore } from "../mappings/store.ts";
 import { withAdminOption } from "./admin-client.ts";
 import { openChosenStore, type StoreFlags } from "./mappings-store.ts";
@@ -60,7 +61,7 @@ function withStore(command: Command): Command {
   return withAdminOption(command)
     .option(
       "--store <store>",
-      "lmdb:DIR, redis://… or rediss://… (default: the one of the gateway that runs in this network namespace, else the folder that it would use)",
+      `lmdb:DIR, ${redisForms} (default: the one of the gateway that runs in this network namespace, else the folder that it would use)`,
     )
     .option("--redis-cert <file>", "client certificate for rediss:// (PEM)")
     .option("--redis-key <file>", "its private key (PEM)")

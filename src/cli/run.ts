@@ -4,6 +4,8 @@ import { checkSizes } from "../engine/options.ts";
 import { createLogger, type LogLevel, logLevels } from "../log.ts";
 import { defaultStore } from "../mappings/default-store.ts";
 import { checkStore } from "../mappings/open.ts";
+import type { RedisWait } from "../mappings/redis-replication.ts";
+import { redisForms } from "../mappings/redis-url.ts";
 import { runNetd } from "../netd/main.ts";
 import {
   type BehaviourFlags,
@@ -17,6 +19,7 @@ import { type DnsCacheFlags, dnsCacheOption } from "./dns-cache-option.ts";
 import { addDnsOptions, type DnsFlags, dnsHelp, dnsPolicyOf } from "./dns-options.ts";
 import { addDnsUpstreamOptions, type DnsUpstreamFlags, dnsUpstreamsOf } from "./dns-upstream-options.ts";
 import { blockNets, internalNets, parseWorkers } from "./network-options.ts";
+import { redisHelp, redisWaitOption } from "./redis-options.ts";
 import {
   addSessionOptions,
   engineOptions,
@@ -34,6 +37,7 @@ interface RunFlags extends SessionFlags, BehaviourFlags, DnsFlags, DnsCacheFlags
   readonly redisCert?: string;
   readonly redisKey?: string;
   readonly redisCa?: string;
+  readonly redisWait: RedisWait;
   readonly workers: number;
   readonly admin: string;
   readonly logLevel: LogLevel;
@@ -72,8 +76,9 @@ export function registerRun(program: Command): void {
     .option("--external <interface...>", "the way out (default: the interfaces of the default routes)")
     .option(
       "--store <url>",
-      "mappings: lmdb:DIR, redis://HOST or rediss://HOST (default: an LMDB folder in /var/lib/egress46)",
+      `mappings: lmdb:DIR, ${redisForms} (default: an LMDB folder in /var/lib/egress46)`,
     )
+    .addOption(redisWaitOption())
     .option("--redis-cert <file>", "client certificate for rediss:")
     .option("--redis-key <file>", "its private key")
     .option("--redis-ca <file>", "certificate authority of the Redis server")
@@ -92,7 +97,7 @@ export function registerRun(program: Command): void {
       "--cleanup",
       "remove rules, routes, devices and the guard at a stop: Pods' traffic is no longer refused",
     )
-    .addHelpText("after", behaviourHelp + dnsHelp + sessionHelp + help)
+    .addHelpText("after", behaviourHelp + dnsHelp + sessionHelp + redisHelp + help)
     .action(async (flags: RunFlags) => {
       const { redisCert, redisKey, redisCa, store = defaultStore() } = flags;
       checkStore({ spec: store, redisCert, redisKey, redisCa });
@@ -115,7 +120,7 @@ export function registerRun(program: Command): void {
           cleanup: flags.cleanup ?? false,
           gateway: {
             files: flags.file,
-            ...{ store, redisCert, redisKey, redisCa },
+            ...{ store, redisCert, redisKey, redisCa, redisWait: flags.redisWait },
             workers: flags.workers,
             engine,
             behaviour,

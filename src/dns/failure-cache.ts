@@ -31,7 +31,7 @@ interface Entry extends Failure {
 }
 
 export function createFailureCache(): FailureCache {
-  /** The oldest first. An entry that is over stays for its lifetime: failing again doubles it. */
+  /** The oldest first. */
   const entries = new Map<string, Entry>();
   return {
     recall(asked, now) {
@@ -42,7 +42,9 @@ export function createFailureCache(): FailureCache {
     remember(asked, code, now) {
       const key = keyOf(asked);
       const before = entries.get(key);
-      const lifetimeMs = before === undefined ? shortestMs : Math.min(longestMs, before.lifetimeMs * 2);
+      // Failing again soon doubles it; what failed long ago starts anew.
+      const again = before !== undefined && now < before.until + before.lifetimeMs;
+      const lifetimeMs = again ? Math.min(longestMs, before.lifetimeMs * 2) : shortestMs;
       entries.delete(key);
       entries.set(key, { code, until: now + lifetimeMs, lifetimeMs });
       if (entries.size > maxEntries) entries.delete(entries.keys().next().value!);

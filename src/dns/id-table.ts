@@ -12,8 +12,8 @@ export interface IdTable<T extends { readonly id: number }> {
   freeId(clientId: number): number;
   add(item: T): void;
   get(id: number): T | undefined;
-  /** Nothing happens where `item` is not in. */
-  delete(item: T): void;
+  /** False where `item` is not in. */
+  delete(item: T): boolean;
   items(): T[];
   readonly size: number;
 }
@@ -39,9 +39,10 @@ export function createIdTable<T extends { readonly id: number }>(places: number)
       return item?.id === id ? item : undefined;
     },
     delete(item) {
-      if (table[item.id & mask] !== item) return;
+      if (table[item.id & mask] !== item) return false;
       table[item.id & mask] = undefined;
       size--;
+      return true;
     },
     items: () => table.filter((item) => item !== undefined),
     get size() {

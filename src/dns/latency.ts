@@ -41,7 +41,7 @@ export function createLatency(): Latency {
       let index = 0;
       let passed = counts[0]!;
       while (index < buckets - 1 && passed < total * quantile) passed += counts[++index]!;
-      return smallestMs * 2 ** (index / perDoubling);
+      return Number((smallestMs * 2 ** (index / perDoubling)).toPrecision(3));
     },
   };
 }

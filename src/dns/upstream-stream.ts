@@ -18,8 +18,11 @@ const maxConnections = 4;
 const maxPipelined = 128;
 /** RFC 7766 §6.2.3: some servers keep an idle connection for less; theirs is the close that is then met. */
 const idleMs = 10_000;
-/** Without a byte for so long though questions are under way: perhaps nobody is there any more. */
-const silenceMs = { connecting: 5000, established: 1500 };
+/**
+ * Without a byte for so long though questions are under way: perhaps nobody is there any more. No new question goes there
+ * then; those under way stay until they have their answer or their time is over.
+ */
+const silenceMs = { connecting: 5000, established: 700 };
 /** Connections that a question may see break: one that never answered anybody, or so many that did. */
 const moves = { mute: 1, speaking: 3 };
 
@@ -43,6 +46,8 @@ interface Link {
   answers: number;
   /** When the first question was sent after which nothing has come. */
   silentSince: number | undefined;
+  /** No new questions. */
+  left: boolean;
   closed: boolean;
 }
 
@@ -81,6 +86,7 @@ export function createStreamPool({ dial, padded, mismatched, connected }: Stream
       established: false,
       answers: 0,
       silentSince: undefined,
+      left: false,
       closed: false,
     };
     socket.setTimeout(idleMs, () => socket.destroy());
@@ -96,6 +102,7 @@ export function createStreamPool({ dial, padded, mismatched, connected }: Stream
         received(link, message);
       link.silentSince = link.pending.size > 0 ? performance.now() : undefined;
       pump();
+      closeWhenDone(link);
     });
     links.push(link);
     return link;
@@ -119,14 +126,14 @@ export function createStreamPool({ dial, padded, mismatched, connected }: Stream
   function closed(link: Link, problem: Error): void {
     link.closed = true;
     links = links.filter((other) => other !== link);
-    if (!link.established) connected(problem);
+    if (!link.established && !retired) connected(link.left ? new Error("it takes too long") : problem);
     const allowed = !link.established ? 0 : link.answers > 0 ? moves.speaking : moves.mute;
     const stranded = link.pending.items();
     for (const one of stranded) link.pending.delete(one);
     queue = [...stranded.filter((one) => one.moves < allowed), ...queue];
     for (const one of stranded)
       if (one.moves < allowed) one.moves++;
-      else {
+      else if (!one.over) {
         one.over = true;
         one.sink.failed(problem);
       }
@@ -140,24 +147,27 @@ export function createStreamPool({ dial, padded, mismatched, connected }: Stream
       const next = queue.shift()!;
       if (!next.over) send(link, next);
     }
-    if (retired) for (const link of links) if (link.pending.size === 0) link.socket.destroy();
   }
 
   function pick(): Link | undefined {
     const now = performance.now();
     for (const link of links) {
       const limit = link.established ? silenceMs.established : silenceMs.connecting;
-      // What it still owes is asked again elsewhere, by `closed`.
-      if (link.silentSince !== undefined && now - link.silentSince > limit) abandon(link);
+      if (link.silentSince !== undefined && now - link.silentSince > limit) leave(link);
     }
     const free = links.find(({ pending }) => pending.size < maxPipelined);
     if (free !== undefined) return free;
     return links.length < maxConnections ? open() : undefined;
   }
 
-  function abandon(link: Link): void {
+  function leave(link: Link): void {
     links = links.filter((other) => other !== link);
-    link.socket.destroy();
+    link.left = true;
+    closeWhenDone(link);
+  }
+
+  function closeWhenDone(link: Link): void {
+    if ((link.left || retired) && link.pending.size === 0) link.socket.destroy();
   }
 
   function send(link: Link, waiting: Pending): void {
@@ -190,7 +200,9 @@ export function createStreamPool({ dial, padded, mismatched, connected }: Stream
         cancel() {
           if (waiting.over) return;
           waiting.over = true;
-          waiting.link?.pending.delete(waiting);
+          if (waiting.link === undefined) return;
+          waiting.link.pending.delete(waiting);
+          closeWhenDone(waiting.link);
           pump();
         },
       };
@@ -205,7 +217,7 @@ export function createStreamPool({ dial, padded, mismatched, connected }: Stream
       }),
     retire() {
       retired = true;
-      pump();
+      for (const link of links) closeWhenDone(link);
     },
   };
 }

@@ -6,7 +6,7 @@
 import { createSocket, type Socket } from "node:dgram";
 import { isIpv6 } from "../addresses.ts";
 import type { Asked } from "./asked.ts";
-import { createIdTable } from "./id-table.ts";
+import { createIdTable, type IdTable } from "./id-table.ts";
 import { type LetterCase, restoreCase, sameCase, scramble } from "./letter-case.ts";
 import { type Message, patchId, u16 } from "./message.ts";
 import { randomBelow } from "./random-bits.ts";
@@ -16,10 +16,9 @@ import { matchReply } from "./upstream-reply.ts";
 const maxChannels = 8;
 const maxQuestions = 1000;
 const maxAgeMs = 10_000;
+/** A power of two, twice `maxQuestions` at least. */
+const idPlaces = 2048;
 const receiveBuffer = 1 << 20;
-/** Of the 65536 IDs, so that a free one is found soon and guessing one stays hard. */
-const maxPending = 16_384;
-
 interface Pending extends Ticket {
   readonly id: number;
   readonly asked: Asked;
@@ -32,9 +31,9 @@ interface Pending extends Ticket {
 
 interface Channel {
   readonly socket: Socket;
+  readonly pending: IdTable<Pending>;
   readonly retireAt: number;
   questions: number;
-  pending: number;
   /** Asked before the socket was connected; undefined once it is. */
   early: Pending[] | undefined;
   retired: boolean;
@@ -61,8 +60,7 @@ export function createUdpPool(
   letterCase: LetterCase,
   mismatched: () => void,
 ): UdpPool {
-  /** Of all sockets: an ID is in use once. */
-  const pending = createIdTable<Pending>(2 * maxPending);
+  let pending = 0;
   let channels: Channel[] = [];
   let left = false;
 
@@ -75,9 +73,9 @@ export function createUdpPool(
     });
     const channel: Channel = {
       socket,
+      pending: createIdTable(idPlaces),
       retireAt: now + maxAgeMs,
       questions: 0,
-      pending: 0,
       early: [],
       retired: false,
       closed: false,
@@ -97,7 +95,7 @@ export function createUdpPool(
       }
       const early = channel.early ?? [];
       channel.early = undefined;
-      for (const one of early) if (pending.get(one.id) === one) send(one);
+      for (const one of early) if (channel.pending.get(one.id) === one) send(one);
       closeWhenDone(channel);
     });
     channels.push(channel);
@@ -116,9 +114,8 @@ export function createUdpPool(
   }
 
   function received(channel: Channel, bytes: Buffer): void {
-    const waiting = bytes.length >= 2 ? pending.get(u16(bytes, 0)) : undefined;
-    const reply =
-      waiting?.channel === channel ? matchReply(waiting.bytes, waiting.asked.question, bytes) : undefined;
+    const waiting = bytes.length >= 2 ? channel.pending.get(u16(bytes, 0)) : undefined;
+    const reply = waiting && matchReply(waiting.bytes, waiting.asked.question, bytes);
     if (waiting === undefined || reply === undefined) {
       mismatched();
       return;
@@ -138,18 +135,16 @@ export function createUdpPool(
   }
 
   function failAll(channel: Channel, error: Error): void {
-    for (const waiting of pending.items())
-      if (waiting.channel === channel) {
-        settle(waiting);
-        waiting.sink.failed(error);
-      }
+    for (const waiting of channel.pending.items()) if (settle(waiting)) waiting.sink.failed(error);
   }
 
-  function settle(waiting: Pending): void {
+  /** False when it was settled before: by another's failure, for one. */
+  function settle(waiting: Pending): boolean {
     const { channel } = waiting;
-    pending.delete(waiting);
-    channel.pending--;
+    if (!channel.pending.delete(waiting)) return false;
+    pending--;
     closeWhenDone(channel);
+    return true;
   }
 
   function pick(): Channel {
@@ -169,23 +164,19 @@ export function createUdpPool(
   }
 
   function closeWhenDone(channel: Channel): void {
-    if (!channel.retired || channel.closed || channel.pending > 0 || channel.early !== undefined) return;
+    if (!channel.retired || channel.closed || channel.pending.size > 0 || channel.early !== undefined) return;
     channel.closed = true;
     channel.socket.close();
   }
 
   return {
     ask(asked, sink) {
-      if (pending.size >= maxPending) {
-        process.nextTick(() => sink.failed(new Error(`${address} has too many questions to answer`)));
-        return { cancel: () => undefined };
-      }
       const channel = pick();
       channel.questions++;
-      channel.pending++;
+      pending++;
       const bytes = Buffer.allocUnsafe(asked.bytes.length);
       bytes.set(asked.bytes);
-      const id = pending.freeId(u16(bytes, 0));
+      const id = channel.pending.freeId(u16(bytes, 0));
       patchId(bytes, id);
       const scrambled = letterCase.on() && !asked.signed;
       if (scrambled) scramble(bytes, asked.question.nameEnd);
@@ -197,21 +188,22 @@ export function createUdpPool(
         scrambled,
         sink,
         cancel() {
-          if (pending.get(id) === waiting) settle(waiting);
+          settle(waiting);
         },
       };
-      pending.add(waiting);
+      channel.pending.add(waiting);
       if (channel.early === undefined) send(waiting);
       else channel.early.push(waiting);
       if (left) retire(channel);
       return waiting;
     },
-    sent(query) {
-      const waiting = pending.get(u16(query, 0));
-      return waiting !== undefined && Buffer.compare(waiting.bytes, query) === 0;
-    },
+    sent: (query) =>
+      channels.some((channel) => {
+        const waiting = channel.pending.get(u16(query, 0));
+        return waiting !== undefined && Buffer.compare(waiting.bytes, query) === 0;
+      }),
     get pending() {
-      return pending.size;
+      return pending;
     },
     retire() {
       left = true;

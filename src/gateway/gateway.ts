@@ -65,7 +65,8 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   if (errors.length > 0)
     throw new Eg46Error("EG46_CONFIG_INVALID", `the configuration has errors\n${errors.join("\n")}`);
 
-  const { certificates, dnsTlsCa } = contents;
+  const { dnsTlsCa } = contents;
+  const certificates = netd.certificates(contents.certificates);
   const { store, reference } = await openGatewayStore(options, certificates, log, netd.phase);
   netd.phase("starting the packet workers");
   const workers = await startWorkers(

@@ -1,6 +1,7 @@
 import type { Snapshot } from "../config/observe.ts";
 import type { ConfigSource } from "../config/source.ts";
 import { Eg46Error } from "../errors.ts";
+import type { Certificates } from "../mappings/certificates.ts";
 import type { NetworkPlan, ToGateway, ToNetd } from "../netd/protocol.ts";
 
 /** The gateway's end of the IPC channel to netd. */
@@ -9,6 +10,8 @@ export interface NetdLink {
   plan(plan: NetworkPlan): Promise<void>;
   /** What netd reads in the files: first the snapshot given here, then each change. */
   configSource(first: Snapshot): ConfigSource;
+  /** Those that netd read last: first the ones given here. */
+  certificates(first: Certificates): () => Certificates;
   /** What this process is doing from now on, as a word in -ing with what follows. */
   phase(phase: string): void;
   ready(line: string): void;
@@ -16,13 +19,14 @@ export interface NetdLink {
   fatal(text: string): void;
 }
 
-type Other = Exclude<ToGateway, { type: "planned" | "config" | "ping" }>;
+type Other = Exclude<ToGateway, { type: "planned" | "config" | "certificates" | "ping" }>;
 
 /** `other` gets every message that isn't answered here. Without netd there is no gateway: it dies with it. */
 export function connectNetd(other: (message: Other) => void): NetdLink {
   const plans = new Map<number, { resolve(): void; reject(error: Error): void }>();
   let nextId = 1;
   let configChanged = (_: Snapshot) => {};
+  let latest: Certificates | undefined;
   const send = (message: ToNetd) => process.send?.(message);
   process.on("message", (message: ToGateway) => {
     switch (message.type) {
@@ -30,6 +34,9 @@ export function connectNetd(other: (message: Other) => void): NetdLink {
         return planned(message);
       case "config":
         return configChanged(message.snapshot);
+      case "certificates":
+        latest = message.certificates;
+        return;
       case "ping":
         return send({ type: "pong" });
       default:
@@ -62,6 +69,7 @@ export function connectNetd(other: (message: Other) => void): NetdLink {
         return first;
       },
     }),
+    certificates: (first) => () => latest ?? first,
     phase: (phase) => send({ type: "phase", phase }),
     ready: (line) => send({ type: "ready", line }),
     fatal: (text) => process.send?.({ type: "fatal", text } satisfies ToNetd, () => process.exit(1)),

@@ -6,12 +6,12 @@ import type { GatewayOptions } from "../netd/protocol.ts";
 
 /** The store of --store with what netd has read and opened for it. Rejects as {@link openStore}. */
 export async function openGatewayStore(
-  { store: spec, storeFolder, redisCert, redisKey, redisCa }: GatewayOptions,
-  certificates: Certificates,
+  { store: spec, storeFolder, redisCert, redisKey, redisCa, redisWait }: GatewayOptions,
+  certificates: () => Certificates,
   log: Logger,
   phase: (phase: string) => void,
 ): Promise<{ readonly store: MappingStore; readonly reference: StoreReference }> {
-  const options = { spec, redisCert, redisKey, redisCa, certificates, folder: storeFolder };
+  const options = { spec, redisWait, redisCert, redisKey, redisCa, certificates, folder: storeFolder };
   const reference = storeReference(options);
   phase(`opening the store ${reference.spec}`);
   return { store: await openStore({ ...options, log }), reference };

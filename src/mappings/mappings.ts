@@ -9,6 +9,7 @@ import { callBudgetMs, sleep } from "./deadline.ts";
 import { createMappingTable } from "./mapping-table.ts";
 import { inSubnet, type Pool, poolOf } from "./pool.ts";
 import { createPoolAlarm } from "./pool-alarm.ts";
+import { sparing } from "./reassert.ts";
 import type { MappingStore } from "./store.ts";
 import { createSubnets } from "./subnets.ts";
 import { createSync } from "./sync.ts";
@@ -43,6 +44,8 @@ export interface Mappings {
 export interface MappingStatus {
   readonly known: number;
   readonly malformed: number;
+  /** Addresses that were another host's after a failover of the store, ever. */
+  readonly conflicts: number;
   /** Addresses that DNS46 may hand out, and how many of them are taken. */
   readonly poolSize: number;
   readonly poolUsed: number;
@@ -66,6 +69,7 @@ export function createMappings(parts: { store: MappingStore; sink: MappingSink; 
   const { store, log } = parts;
   const table = createMappingTable();
   const sync = createSync(store, parts.sink, table, log);
+  const spared = sparing(store, (nat4) => table.entries.get(ipv4ToNumber(nat4))?.host6);
   const stop = new AbortController();
   const claims = new Map<string, Promise<Allocation>>();
   const lookups = new Map<number, Promise<string | undefined>>();
@@ -101,7 +105,7 @@ export function createMappings(parts: { store: MappingStore; sink: MappingSink; 
     if (pool === undefined) return { kind: "exhausted" };
     const from = pool;
     const mapped = await settle(async () => {
-      const allocation = await allocate(trace ? tracedStore(store, trace) : store, from, host6);
+      const allocation = await allocate(trace ? tracedStore(spared, trace) : spared, from, host6);
       if (allocation.kind === "exhausted") return undefined;
       return { nat4: ipv4ToNumber(allocation.nat4), value: encodeValue(host6) };
     });
@@ -190,6 +194,7 @@ export function createMappings(parts: { store: MappingStore; sink: MappingSink; 
     status: () => ({
       known: table.entries.size,
       malformed: table.malformed.size,
+      conflicts: sync.conflicts(),
       poolSize: pool?.size ?? 0,
       poolUsed: pool === undefined ? 0 : table.used(pool),
       poolNote: alarm.note(),

@@ -1,4 +1,3 @@
-import { isIP } from "node:net";
 import { resolve } from "node:path";
 import { Eg46Error } from "../errors.ts";
 import type { Logger } from "../log.ts";
@@ -9,15 +8,19 @@ import {
   readCertificates,
 } from "./certificates.ts";
 import { openLmdbStore } from "./lmdb-store.ts";
-import type { RedisTarget } from "./redis-dial.ts";
+import { openRedisNodes } from "./redis-open.ts";
+import type { RedisWait } from "./redis-replication.ts";
 import { openRedisStore } from "./redis-store.ts";
+import { parseRedisUrl, type RedisPlace } from "./redis-url.ts";
 import type { MappingStore } from "./store.ts";
 
 export interface StoreOptions extends CertificateFiles {
-  /** `lmdb:DIR`, `redis://[user[:password]@]host[:port][/db]` or the same with `rediss://` (TLS). */
+  /** `lmdb:DIR` or a form of redis-url.ts. */
   readonly spec: string;
-  /** The contents, by whoever may read the files; they are then not read here. */
-  readonly certificates?: Certificates | undefined;
+  /** The contents at any time, by whoever may read the files; they are then not read here. */
+  readonly certificates?: (() => Certificates) | undefined;
+  /** Default: auto. */
+  readonly redisWait?: RedisWait | undefined;
   /** Where this process reaches the folder of an LMDB store, if not by its own path. */
   readonly folder?: string | undefined;
 }
@@ -31,7 +34,7 @@ export interface StoreReference extends CertificateFiles {
 
 type Place =
   | { readonly kind: "lmdb"; readonly dir: string }
-  | { readonly kind: "redis"; readonly target: RedisTarget };
+  | { readonly kind: "redis"; readonly place: RedisPlace; readonly certificates: () => Certificates };
 
 /**
  * Opens the store of --store. A Redis that is down is no error: the store resolves, its calls reject with
@@ -46,7 +49,7 @@ export async function openStore(
   const place = placeOf(options);
   return place.kind === "lmdb"
     ? await openLmdbStore(place.dir, { folder: options.folder ?? place.dir, log, create })
-    : openRedisStore(place.target, log);
+    : openRedisStore(openRedisNodes({ ...place, wait: options.redisWait ?? "auto", log }), log);
 }
 
 /** Throws EG46_USAGE for what {@link openStore} would refuse as such, touching nothing but the PEM files. */
@@ -58,77 +61,46 @@ export function checkStore(options: StoreOptions): void {
 export function storeReference(options: StoreOptions): StoreReference {
   const place = placeOf(options);
   if (place.kind === "lmdb") return { spec: `lmdb:${place.dir}`, credentials: false };
-  const { name, username, password } = place.target;
+  const { name, login, sentinelLogin } = place.place;
+  const secrets = [login.username, login.password, sentinelLogin.username, sentinelLogin.password];
   const files = { redisCert: options.redisCert, redisKey: options.redisKey, redisCa: options.redisCa };
   const paths = Object.entries(files).flatMap(([key, file]) =>
     file === undefined ? [] : [[key, resolve(file)]],
   );
   return {
     spec: name,
-    credentials: username !== undefined || password !== undefined,
+    credentials: secrets.some((secret) => secret !== undefined),
     ...Object.fromEntries(paths),
   };
 }
 
 function placeOf(options: StoreOptions): Place {
-  if (!options.spec.startsWith("lmdb:")) return { kind: "redis", target: redisTarget(options) };
+  if (!options.spec.startsWith("lmdb:")) return redisPlace(options);
   const dir = options.spec.slice("lmdb:".length);
   if (dir === "") throw usage("--store lmdb: lacks the folder, as in lmdb:/var/lib/egress46/default");
-  if (hasCertificates(options))
-    throw usage("--redis-cert, --redis-key and --redis-ca need --store rediss://…");
+  if (hasCertificates(options)) throw needlessCertificates();
   return { kind: "lmdb", dir: resolve(dir) };
 }
 
-function redisTarget(options: StoreOptions): RedisTarget {
-  const url = URL.canParse(options.spec) ? new URL(options.spec) : undefined;
-  const secure = url?.protocol === "rediss:";
-  if (url === undefined || !(secure || url.protocol === "redis:"))
-    throw usage(`--store '${withoutCredentials(options.spec)}' is none of lmdb:DIR, redis://…, rediss://…`);
-  const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
-  const name = `${url.protocol}//${url.host}${url.pathname}`;
-  const [, db] = /^\/?(\d{0,5})$/.exec(url.pathname) ?? [];
-  if (host === "") throw usage(`--store ${name} lacks a host`);
-  if (db === undefined) throw usage(`--store ${name}: '${url.pathname.slice(1)}' is not a database number`);
-  if (url.search !== "" || url.hash !== "")
-    throw usage(`--store ${name}: nothing may follow the database number`);
-  if (!secure && hasCertificates(options))
-    throw usage("--redis-cert, --redis-key and --redis-ca need --store rediss://…");
-  return {
-    name,
-    host,
-    port: url.port === "" ? 6379 : Number(url.port),
-    username: decode(url.username, name),
-    password: decode(url.password, name),
-    db: Number(db),
-    tls: secure
-      ? { ...(isIP(host) === 0 ? { servername: host } : {}), ...certificatesOf(options) }
-      : undefined,
-  };
+function redisPlace(options: StoreOptions): Place {
+  const place = parseRedisUrl(options.spec);
+  if (!place.secure && hasCertificates(options)) throw needlessCertificates();
+  if (!place.secure) return { kind: "redis", place, certificates: () => ({}) };
+  const read = options.certificates === undefined ? readCertificates(options) : undefined;
+  const certificates = options.certificates ?? (() => read ?? {});
+  checkCertificates(certificates());
+  return { kind: "redis", place, certificates };
 }
 
-function certificatesOf(options: StoreOptions) {
-  const certificates = options.certificates ?? readCertificates(options);
-  checkCertificates(certificates);
-  const { cert, key, ca } = certificates;
-  return { ...(cert && { cert }), ...(key && { key }), ...(ca && { ca }) };
+function hasCertificates({ certificates, redisCert, redisKey, redisCa }: StoreOptions): boolean {
+  const contents = Object.values(certificates?.() ?? {});
+  return [redisCert, redisKey, redisCa, ...contents].some((given) => given !== undefined);
 }
 
-function hasCertificates({ certificates = {}, redisCert, redisKey, redisCa }: StoreOptions): boolean {
-  return [redisCert, redisKey, redisCa, ...Object.values(certificates)].some((given) => given !== undefined);
-}
-
-function decode(text: string, name: string): string | undefined {
-  try {
-    return text === "" ? undefined : decodeURIComponent(text);
-  } catch {
-    throw usage(
-      `--store ${name}: the credentials hold a '%' that is not followed by two hex digits (write %25)`,
-    );
-  }
-}
-
-function withoutCredentials(spec: string): string {
-  return spec.replace(/\/\/.*@/, "//");
+function needlessCertificates(): Eg46Error {
+  return usage(
+    "--redis-cert, --redis-key and --redis-ca need --store rediss://… (or rediss+sentinel, rediss+cluster)",
+  );
 }
 
 function usage(message: string): Eg46Error {

@@ -1,10 +1,10 @@
 import { Redis, type RedisOptions } from "ioredis";
-import type { Logger } from "../log.ts";
 import { callBudgetMs, unavailable, within } from "./deadline.ts";
 import type { RedisDialer } from "./redis-dial.ts";
-import { createStoreState } from "./store-state.ts";
+import { lookAt, objection, type ServerLook, type Wanted } from "./redis-look.ts";
+import type { StoreState } from "./store-state.ts";
 
-/** The command connection: opened at once, reopened by itself for ever. */
+/** A connection to one server: opened at once, reopened by itself for ever. */
 export interface RedisConnection {
   /**
    * Runs one command on a ready connection, waiting for one if need be, all within `budgetMs`. A command is sent at most
@@ -14,10 +14,23 @@ export interface RedisConnection {
   connected(): boolean;
   /** Why it is not connected; undefined while it is. */
   problem(): string | undefined;
+  /** What the server said of itself a second ago at most; undefined: nothing yet, or its access list refuses INFO. */
+  look(): ServerLook | undefined;
   close(): void;
 }
 
+export interface ConnectionParts {
+  /** For errors. */
+  readonly name: string;
+  readonly dialer: RedisDialer;
+  readonly state: StoreState;
+  readonly wanted: Wanted;
+  /** The server was not what it should be: ask another one where to go. */
+  misled?(): void;
+}
+
 const heartbeatMs = 1000;
+const loadingLookMs = 100;
 const maxWaiting = 10_000;
 
 /** By default ioredis queues, resends and waits without end; every line here takes one such wait away. */
@@ -26,6 +39,10 @@ export function redisOptions({ Connector }: RedisDialer) {
     Connector,
     connectionName: "egress46",
     disableClientInfo: true,
+    // No HELLO, which an access list may lack; nothing here needs RESP3.
+    protocol: 2,
+    // We look ourselves, see below; ioredis complains on the console where INFO is not allowed.
+    enableReadyCheck: false,
     commandTimeout: callBudgetMs,
     // A socket that owes an answer for so long is given up: that is how a stopped server or a dead path shows.
     socketTimeout: 1000,
@@ -43,33 +60,66 @@ export function isReplyError(error: unknown): error is Error {
   return error instanceof Error && error.name === "ReplyError";
 }
 
-export function connectRedis(name: string, dialer: RedisDialer, log: Logger): RedisConnection {
+export function connectRedis({ name, dialer, state, wanted, misled }: ConnectionParts): RedisConnection {
+  let failures = 0;
   const redis = new Redis({
     ...redisOptions(dialer),
-    retryStrategy: (times) => Math.min(times * 100, 1000),
+    retryStrategy: () => Math.min(++failures * 100, 1000),
   });
-  const state = createStoreState(name, { failed: "is away", recovered: "is back" }, log);
   const waiting = new Set<() => void>();
   let lastError: string | undefined;
   let closed = false;
   let usable = false;
+  let look: ServerLook | undefined;
+  let lookAgain: NodeJS.Timeout | undefined;
 
-  redis.on("ready", () => {
+  function abandon(reason: string): void {
+    lastError = reason;
+    redis.disconnect(true);
+  }
+
+  /** On a new connection, and then each second: whether the server is what it should be. */
+  async function examine(): Promise<void> {
+    clearTimeout(lookAgain);
+    const { stream } = redis;
+    try {
+      // A look is a heartbeat, too; who may not look has its answer all the same.
+      look = await lookAt(redis);
+    } catch (error) {
+      if (stream === redis.stream && redis.status === "ready") abandon((error as Error).message);
+      return;
+    }
+    if (stream !== redis.stream || redis.status !== "ready") return;
+    const reason = objection(look, wanted);
+    lookAgain = setTimeout(examine, look?.loading ? loadingLookMs : heartbeatMs).unref();
+    if (reason === undefined) admit();
+    else if (look?.loading) {
+      usable = false;
+      state.failed(reason);
+    } else {
+      misled?.();
+      abandon(reason);
+    }
+  }
+
+  function admit(): void {
+    if (usable || closed) return;
     usable = true;
+    failures = 0;
     lastError = undefined;
     state.recovered();
     for (const wake of waiting) wake();
-  });
+  }
+
+  redis.on("ready", () => void examine());
   redis.on("error", (error: Error) => {
     lastError = error.message;
   });
   redis.on("close", () => {
     usable = false;
+    clearTimeout(lookAgain);
     if (!closed) state.failed(lastError ?? "the connection was closed");
   });
-  const heartbeat = setInterval(() => {
-    if (usable) redis.ping().catch(() => {});
-  }, heartbeatMs).unref();
 
   const problem = () => (usable ? undefined : (state.problem() ?? `waits for ${dialer.waitsFor()}`));
 
@@ -97,6 +147,7 @@ export function connectRedis(name: string, dialer: RedisDialer, log: Logger): Re
     const text = `${name}: ${what}`;
     const endMs = performance.now() + budgetMs;
     await ready(budgetMs, text);
+    writeTogether(redis);
     return await within(endMs - performance.now(), text, command(redis));
   }
 
@@ -104,11 +155,19 @@ export function connectRedis(name: string, dialer: RedisDialer, log: Logger): Re
     call,
     connected: () => !closed && usable,
     problem: () => (closed ? "the store is closed" : problem()),
+    look: () => look,
     close() {
       closed = true;
-      clearInterval(heartbeat);
+      clearTimeout(lookAgain);
       redis.disconnect();
       for (const wake of waiting) wake();
     },
   };
+}
+
+/** What is called in one turn of the event loop goes out in one write. */
+function writeTogether({ stream }: Redis): void {
+  if (stream.writableCorked > 0) return;
+  stream.cork();
+  process.nextTick(() => stream.uncork());
 }

@@ -1,19 +1,14 @@
-import { createConnection, type Socket } from "node:net";
-import { type ConnectionOptions, connect as connectTls } from "node:tls";
+import { createConnection, Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import { AbstractConnector } from "ioredis";
 import type { Logger } from "../log.ts";
-import { closedEarly, greet, nextData } from "./redis-greeting.ts";
+import { closedEarly, greet, type Login, nextData } from "./redis-greeting.ts";
+import type { TlsOptions } from "./redis-tls.ts";
+import type { Endpoint } from "./redis-url.ts";
 
-/** Where a Redis is and how to get in. `tls` holds PEM texts; its presence means rediss://. */
-export interface RedisTarget {
-  /** The URL without credentials. */
-  readonly name: string;
-  readonly host: string;
-  readonly port: number;
-  readonly username?: string | undefined;
-  readonly password?: string | undefined;
-  readonly db: number;
-  readonly tls?: Pick<ConnectionOptions, "cert" | "key" | "ca" | "servername"> | undefined;
+/** Where a server is and how to get in. `tls` is there for rediss:// and gives the PEM texts of the moment. */
+export interface RedisTarget extends Endpoint, Login {
+  readonly tls?: (() => TlsOptions) | undefined;
 }
 
 /** For connecting, TLS and the greeting together. */
@@ -27,17 +22,23 @@ export interface RedisDialer {
   readonly Connector: new () => AbstractConnector;
   /** What the latest attempt has been waiting for so far. */
   waitsFor(): string;
+  /** Ends every connection that was made, with this reason: the next ones may lead elsewhere. */
+  drop(reason: string): void;
 }
+
+/** Gives the target of the next connection; rejects with the reason when there is none now. */
+export type Locate = () => RedisTarget | Promise<RedisTarget>;
 
 /**
  * ioredis' way to a connection. It logs in and selects the database itself before ioredis has the socket, because only
  * here a server's own words can be told: ioredis writes more at once, and the reset that this brings hides them.
  */
-export function createDialer(target: RedisTarget, log: Logger): RedisDialer {
+export function createDialer(name: string, locate: Locate, log: Logger): RedisDialer {
+  const open = new Set<Socket>();
   let waitsFor = "a connection";
   let noted = false;
   function noteNeedless(): void {
-    if (!noted) log.warn(`mapping store ${target.name} wants no password; the one given is not used`);
+    if (!noted) log.warn(`mapping store ${name} wants no password; the one given is not used`);
     noted = true;
   }
   class Connector extends AbstractConnector {
@@ -48,7 +49,19 @@ export function createDialer(target: RedisTarget, log: Logger): RedisDialer {
     async connect(): Promise<Socket> {
       waitsFor = "a connection";
       this.connecting = true;
-      const socket = dial(target);
+      delete this.firstError;
+      let target: RedisTarget;
+      let socket: Socket;
+      try {
+        target = await locate();
+        // PEM texts that OpenSSL refuses throw here.
+        socket = this.connecting ? dial(target) : new Socket().destroy();
+      } catch (error) {
+        this.firstError = error as Error;
+        return new Socket().destroy();
+      }
+      open.add(socket);
+      socket.once("close", () => open.delete(socket));
       socket.once("connect", () => {
         waitsFor = target.tls ? "the TLS handshake (perhaps the server expects redis://)" : greeting;
       });
@@ -56,28 +69,33 @@ export function createDialer(target: RedisTarget, log: Logger): RedisDialer {
         waitsFor = greeting;
       });
       this.stream = socket;
-      delete this.firstError;
       try {
         await within(dialMs, socket, greet(socket, target, noteNeedless));
       } catch (error) {
         // ioredis reports `firstError` of a destroyed socket and tries again; rejecting would end its trying.
-        this.firstError = new Error(await this.reasonOf(error as Error));
+        this.firstError = new Error(await this.reasonOf(error as Error, target));
         socket.destroy();
       }
       return socket;
     }
 
-    private async reasonOf(error: Error): Promise<string> {
+    private async reasonOf(error: Error, target: RedisTarget): Promise<string> {
       if (error.message === tooLate) return `still waits for ${waitsFor}`;
       // Ended by ourselves: there is nobody to hear out.
       return this.connecting ? await explain(error, target) : error.message;
     }
   }
-  return { Connector, waitsFor: () => waitsFor };
+  return {
+    Connector,
+    waitsFor: () => waitsFor,
+    drop(reason) {
+      for (const socket of open) socket.destroy(new Error(reason));
+    },
+  };
 }
 
 function dial({ host, port, tls }: RedisTarget): Socket {
-  const socket = tls ? connectTls({ host, port, ...tls }) : createConnection({ host, port });
+  const socket = tls ? connectTls({ host, port, ...tls() }) : createConnection({ host, port });
   // ioredis listens from the end of the greeting on; an error in between must not end the process.
   return socket.on("error", () => {});
 }
@@ -118,7 +136,7 @@ function describe(error: Error, { tls }: RedisTarget): string {
   if (reason === "wrong version number")
     return "the server does not speak TLS on this port (perhaps it expects redis://)";
   if (reason !== undefined) {
-    const lacking = tls?.cert === undefined && /certificate required|handshake failure/.test(reason);
+    const lacking = tls?.().cert === undefined && /certificate required|handshake failure/.test(reason);
     return `TLS: ${reason}${lacking ? " (--redis-cert and --redis-key are not given)" : ""}`;
   }
   if (text !== closedEarly && code !== "ECONNRESET" && code !== "EPIPE") return text;

@@ -1,30 +1,24 @@
 import type { Logger } from "../log.ts";
 import { keyOf, keyPrefix, nat4OfKey } from "./codec.ts";
-import { callBudgetMs, sleep } from "./deadline.ts";
-import { pollChanges } from "./poll-watch.ts";
-import { connectRedis, isReplyError } from "./redis-connection.ts";
-import { createDialer, type RedisTarget } from "./redis-dial.ts";
-import { trackChanges } from "./redis-watch.ts";
+import { callBudgetMs } from "./deadline.ts";
+import { isReplyError } from "./redis-connection.ts";
+import { followChanges } from "./redis-follow.ts";
+import type { RedisNodes } from "./redis-node.ts";
+import { isUnreplicated } from "./redis-replication.ts";
 import type { MappingStore, StoreListener } from "./store.ts";
 
 const scanCount = 1000;
-const pollMs = 400;
-/** After so long in polling mode tracking is tried again (the server may have been upgraded, or its rules mended). */
-const retryTrackingMs = 60_000;
-const reconnectMs = 200;
 /** Stands in for the value of a key of another type, which GET refuses: never a mapping, so the address is occupied. */
 const notText = "(not a string)";
 
 /** dSSM: the specification's keys and values, created by SETNX only, deleted by DEL. Does not wait for the server. */
-export function openRedisStore(target: RedisTarget, log: Logger): MappingStore {
-  const dialer = createDialer(target, log);
-  const connection = connectRedis(target.name, dialer, log);
+export function openRedisStore(nodes: RedisNodes, log: Logger): MappingStore {
   const closing = new AbortController();
-  const { call } = connection;
+  const { call, replicated } = nodes;
 
-  async function get(nat4: string, budgetMs = callBudgetMs): Promise<string | undefined> {
+  async function get(nat4: string, run = call, budgetMs = callBudgetMs): Promise<string | undefined> {
     try {
-      return (await call("GET", (redis) => redis.get(keyOf(nat4)), budgetMs)) ?? undefined;
+      return (await run("GET", (redis) => redis.get(keyOf(nat4)), budgetMs)) ?? undefined;
     } catch (error) {
       if (error instanceof Error && isReplyError(error.cause) && error.cause.message.startsWith("WRONGTYPE"))
         return notText;
@@ -32,22 +26,22 @@ export function openRedisStore(target: RedisTarget, log: Logger): MappingStore {
     }
   }
 
-  async function getMany(nat4s: readonly string[]): Promise<(string | undefined)[]> {
+  async function getMany(nat4s: readonly string[], run = call): Promise<(string | undefined)[]> {
     if (nat4s.length === 0) return [];
-    const values = await call("MGET", (redis) => redis.mget(nat4s.map(keyOf)));
+    const values = await run("MGET", (redis) => redis.mget(nat4s.map(keyOf)));
     return values.map((value) => value ?? undefined);
   }
 
   /** Like getMany, which says nil of a key of another type too: GET tells such a key from none. */
-  async function read(nat4s: readonly string[]): Promise<(string | undefined)[]> {
-    const values = await getMany(nat4s);
+  async function read(nat4s: readonly string[], run = call): Promise<(string | undefined)[]> {
+    const values = await getMany(nat4s, run);
     return Promise.all(values.map((value, index) => value ?? get(nat4s[index]!)));
   }
 
   async function claim(nat4: string, value: string): Promise<boolean> {
     let sent = false;
     try {
-      const created = await call(
+      const created = await replicated(
         "SETNX",
         (redis) => {
           sent = true;
@@ -57,9 +51,10 @@ export function openRedisStore(target: RedisTarget, log: Logger): MappingStore {
       );
       return created === 1;
     } catch (error) {
-      if (!sent || (error instanceof Error && isReplyError(error.cause))) throw error;
+      if (!sent || isUnreplicated(error) || (error instanceof Error && isReplyError(error.cause)))
+        throw error;
       // In doubt: it may have landed without its answer reaching us. Absent, it may still land, so nothing is promised.
-      const found = await get(nat4, callBudgetMs / 2);
+      const found = await get(nat4, replicated, callBudgetMs / 2);
       if (found === undefined) throw error;
       return found === value;
     }
@@ -82,30 +77,38 @@ export function openRedisStore(target: RedisTarget, log: Logger): MappingStore {
     } while (cursor !== "0");
   }
 
+  /** For the watch: what another gateway has just claimed is known here only once a failover can't undo it, if possible. */
+  function readReplicated(nat4s: readonly string[]): Promise<(string | undefined)[]> {
+    return read(nat4s, replicated).catch((error) => {
+      if (isUnreplicated(error)) return read(nat4s);
+      throw error;
+    });
+  }
+
   async function watch(listener: StoreListener, abort: AbortSignal): Promise<void> {
     const signal = AbortSignal.any([abort, closing.signal]);
-    while (!signal.aborted) {
-      if ((await trackChanges(dialer, read, listener, signal)) === "refused") {
-        log.info(`mapping store ${target.name} refuses CLIENT TRACKING: looking for changes by SCAN instead`);
-        const polling = AbortSignal.any([signal, AbortSignal.timeout(retryTrackingMs)]);
-        await pollChanges({ intervalMs: pollMs, list }, listener, polling);
-      } else await sleep(reconnectMs, signal);
-    }
+    await followChanges({ nodes, read: readReplicated, list, log }, listener, signal);
   }
 
   return {
-    name: target.name,
-    connected: connection.connected,
-    problem: connection.problem,
+    name: nodes.name,
+    connected: nodes.connected,
+    problem: nodes.problem,
+    lineage: () =>
+      nodes
+        .primaries()
+        .map((node) => node.look()?.lineage)
+        .join(),
     get: (nat4) => get(nat4),
-    getMany,
+    // An answer rests on what is found, so a failover must not undo it.
+    getMany: (nat4s) => getMany(nat4s, replicated),
     claim,
     release: async (nat4) => (await call("DEL", (redis) => redis.del(keyOf(nat4)))) === 1,
     list,
     watch,
     async close() {
       closing.abort();
-      connection.close();
+      nodes.close();
     },
   };
 }

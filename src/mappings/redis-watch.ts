@@ -1,7 +1,8 @@
 import { Redis } from "ioredis";
 import { keyPrefix, nat4OfKey } from "./codec.ts";
 import { isReplyError, redisOptions } from "./redis-connection.ts";
-import type { RedisDialer } from "./redis-dial.ts";
+import { lookAt } from "./redis-look.ts";
+import type { RedisNode } from "./redis-node.ts";
 import type { StoreListener } from "./store.ts";
 
 const heartbeatMs = 1000;
@@ -16,7 +17,7 @@ export type ReadValues = (nat4s: readonly string[]) => Promise<(string | undefin
  * server or its access list doesn't allow tracking. Never CONFIG SET, which managed servers refuse.
  */
 export async function trackChanges(
-  dialer: RedisDialer,
+  node: RedisNode,
   read: ReadValues,
   listener: StoreListener,
   signal: AbortSignal,
@@ -24,8 +25,7 @@ export async function trackChanges(
   // ioredis does not surface RESP3 pushes; with RESP2 the connection redirects its invalidations to itself as messages.
   // Tracking and subscription thus live and die with one socket: neither can fail silently while the other lasts.
   const redis = new Redis({
-    ...redisOptions(dialer),
-    protocol: 2,
+    ...redisOptions(node.dialer),
     lazyConnect: true,
     retryStrategy: () => null,
   });
@@ -39,6 +39,7 @@ export async function trackChanges(
     if (signal.aborted) return "lost";
     const ended = new Promise<void>((resolve) => redis.once("end", () => resolve()));
     await redis.connect();
+    if (node.objection(await lookAt(redis)) !== undefined) return "lost";
     const report = reporter(read, listener, drop);
     redis.on("messageBuffer", (_channel: Buffer, keys: unknown) => report(keys));
     const id = String(await redis.client("ID"));
@@ -57,7 +58,7 @@ export async function trackChanges(
 }
 
 /** Turns invalidated keys into `changed` calls, one batch of reads at a time, so that the newest value comes last. */
-function reporter(read: ReadValues, listener: StoreListener, giveUp: () => void) {
+export function reporter(read: ReadValues, listener: StoreListener, giveUp: () => void) {
   const pending = new Set<string>();
   let busy = false;
 

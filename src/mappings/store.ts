@@ -12,6 +12,8 @@ export interface MappingStore {
   connected(): boolean;
   /** Why it cannot be used as it should now (away, or full and so only readable); undefined while all is well. */
   problem(): string | undefined;
+  /** Another text than before: entries may be lost that it had (a failover, a restart). Absent: that can't be. */
+  lineage?(): string;
   get(nat4: string): Promise<string | undefined>;
   /** One round trip where the store allows it; the result has the order of the argument. */
   getMany(nat4s: readonly string[]): Promise<(string | undefined)[]>;

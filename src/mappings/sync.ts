@@ -4,6 +4,7 @@ import { Eg46Error } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { decodeValue } from "./codec.ts";
 import { sleep } from "./deadline.ts";
+import { createLossGuard } from "./loss-guard.ts";
 import type { MappingTable } from "./mapping-table.ts";
 import type { MappingStore } from "./store.ts";
 
@@ -17,6 +18,8 @@ export interface MappingSync {
   reading<T>(read: (changed: ChangedSince) => Promise<T>): Promise<T>;
   /** Loads and follows the store until the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
+  /** Addresses that were another host's after a failover of the store. */
+  conflicts(): number;
   /** Resolves after the first full load. */
   readonly loaded: Promise<void>;
 }
@@ -80,6 +83,8 @@ export function createSync(
     });
   }
 
+  const guard = createLossGuard(store, log);
+
   const load = () =>
     reading(async (changed) => {
       const listed = new Set<number>();
@@ -87,13 +92,22 @@ export function createSync(
       for await (const [text, value] of store.list()) {
         const nat4 = ipv4ToNumber(text);
         listed.add(nat4);
+        guard.listed(nat4, value, table.entries.get(nat4)?.host6);
         if (!changed(nat4)) batch.push(applyLater(nat4, value));
         if (batch.length >= batchSize) await Promise.all(batch.splice(0));
       }
-      for (const known of [[...table.entries.keys()], [...table.malformed]])
-        for (const nat4 of known)
-          if (!listed.has(nat4) && !changed(nat4)) batch.push(applyLater(nat4, undefined));
+      const missing = [...table.entries.keys(), ...table.malformed].filter(
+        (nat4) => !listed.has(nat4) && !changed(nat4),
+      );
+      const back = await guard.missing(
+        missing.flatMap((nat4) => {
+          const host6 = table.entries.get(nat4)?.host6;
+          return host6 === undefined ? [] : [[nat4, host6] as const];
+        }),
+      );
+      for (const nat4 of missing) if (!changed(nat4)) batch.push(applyLater(nat4, back.get(nat4)));
       await Promise.all(batch);
+      guard.settled();
     });
 
   async function run(signal: AbortSignal): Promise<void> {
@@ -134,5 +148,5 @@ export function createSync(
     await loading;
   }
 
-  return { apply, reading, run, loaded };
+  return { apply, reading, run, conflicts: guard.conflicts, loaded };
 }

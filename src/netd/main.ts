@@ -29,7 +29,7 @@ export interface RunOptions {
  */
 export async function runNetd(options: RunOptions, log: Logger): Promise<number> {
   checkPrerequisites();
-  // Each gateway process gets them read anew; here it is only seen whether that works.
+  // They are read again, and watched, later; here it is only seen whether that works.
   await observeAll(options.gateway.files);
   readCertificates(options.gateway);
   readAuthority(options.gateway.dnsUpstreams);

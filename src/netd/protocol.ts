@@ -5,6 +5,7 @@ import type { NatBehaviour } from "../engine/behaviour.ts";
 import type { EngineOptions } from "../engine/options.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { Certificates } from "../mappings/certificates.ts";
+import type { RedisWait } from "../mappings/redis-replication.ts";
 
 /**
  * What netd (privileged) and the gateway (unprivileged) say to each other over the IPC channel of the spawn.
@@ -103,6 +104,8 @@ export type ToGateway =
   | { readonly type: "facts"; readonly facts: HostFacts }
   /** A settled change of the files. */
   | { readonly type: "config"; readonly snapshot: Snapshot }
+  /** New files for the store's TLS, checked: for the connections to come. */
+  | { readonly type: "certificates"; readonly certificates: Certificates }
   /** To be answered by 'pong' while packets and DNS can be served. */
   | { readonly type: "ping" }
   /**
@@ -143,6 +146,7 @@ export interface GatewayOptions {
   readonly redisCert?: string | undefined;
   readonly redisKey?: string | undefined;
   readonly redisCa?: string | undefined;
+  readonly redisWait: RedisWait;
   readonly workers: number;
   /** Of each worker. */
   readonly engine: EngineOptions;

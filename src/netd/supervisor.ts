@@ -2,7 +2,7 @@ import { fileSource } from "../config/observe.ts";
 import { readAuthority } from "../dns/upstream-options.ts";
 import { Eg46Error, explain } from "../errors.ts";
 import type { Logger } from "../log.ts";
-import { readCertificates } from "../mappings/certificates.ts";
+import { watchCertificates } from "./certificates-watch.ts";
 import { type GatewayProcess, startGateway } from "./gateway-process.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { watchHost } from "./host-watch.ts";
@@ -44,6 +44,16 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
     child?.process.send({ type: "config", snapshot });
   }, over.signal);
 
+  let certificates = await watchCertificates(
+    options.gateway,
+    (next) => {
+      certificates = next;
+      child?.process.send({ type: "certificates", certificates });
+    },
+    log,
+    over.signal,
+  );
+
   return new Promise((resolve) => {
     let everReady = false;
     let stopping = false;
@@ -53,10 +63,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
 
     function launch(): void {
       try {
-        child = start({
-          certificates: readCertificates(options.gateway),
-          dnsTlsCa: readAuthority(options.gateway.dnsUpstreams),
-        });
+        child = start(readAuthority(options.gateway.dnsUpstreams));
       } catch (error) {
         // For one a certificate that is just being replaced.
         log.error(explain(error));
@@ -69,7 +76,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
       backoffMs = Math.min(backoffMs * 2, longestBackoffMs);
     }
 
-    function start(secrets: Omit<FileContents, "config">): Child {
+    function start(dnsTlsCa: FileContents["dnsTlsCa"]): Child {
       const gateway = startGateway(
         { main, identity, tuns: network.tuns, storeFolder },
         {
@@ -90,7 +97,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
         type: "start",
         facts: { ...network.facts(), ...gateway.descriptors },
         options: { ...options.gateway, storeFolder: gateway.storeFolder },
-        contents: { config, ...secrets },
+        contents: { config, certificates, dnsTlsCa },
       });
       return started;
     }

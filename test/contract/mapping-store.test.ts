@@ -4,7 +4,14 @@ import { numberToIpv4 } from "../../src/addresses.ts";
 import { encodeValue, keyOf, keyPrefix } from "../../src/mappings/codec.ts";
 import type { MappingStore } from "../../src/mappings/store.ts";
 import { needs } from "../support/exec.ts";
-import { lmdbLab, redisLab, type StoreLab, until } from "../support/mapping-stores.ts";
+import {
+  clusterLab,
+  lmdbLab,
+  redisLab,
+  type StoreLab,
+  sentinelLab,
+  until,
+} from "../support/mapping-stores.ts";
 
 const value = "00010000000000000000000000022002::10:20:2:206";
 const unavailable = { code: "EG46_STORE_UNAVAILABLE" };
@@ -21,6 +28,19 @@ const labs: Record<string, { needs: string[]; start: () => Promise<StoreLab> }> 
     needs: ["redis-server"],
     start: () => redisLab({ config: ["user default on nopass ~* &* +@all -client|tracking"] }),
   },
+  "redis without CLIENT TRACKING, but with key events": {
+    needs: ["redis-server"],
+    start: () =>
+      redisLab({
+        config: ["user default on nopass ~* &* +@all -client|tracking", "notify-keyspace-events KA"],
+      }),
+  },
+  "redis behind a sentinel, with a replica": { needs: ["redis-server"], start: sentinelLab },
+  "redis behind a sentinel, TLS with client certificates everywhere": {
+    needs: ["redis-server", "openssl"],
+    start: () => sentinelLab({ tls: true }),
+  },
+  "redis cluster": { needs: ["redis-server"], start: clusterLab },
 };
 
 async function listed(store: MappingStore): Promise<Map<string, string>> {

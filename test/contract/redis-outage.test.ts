@@ -344,8 +344,8 @@ describe("redis store: getting in", needs("redis-server", "openssl"), () => {
     test("their contents do as well as their paths", async () => {
       const redis = await startRedis({ tls: true });
       const { ca, client } = redis.certificates!;
-      const certificates = readCertificates({ redisCa: ca, redisCert: client.cert, redisKey: client.key });
-      const store = await openStore({ spec: redis.url, certificates, log: quiet });
+      const read = readCertificates({ redisCa: ca, redisCert: client.cert, redisKey: client.key });
+      const store = await openStore({ spec: redis.url, certificates: () => read, log: quiet });
       try {
         assert.equal(await store.claim("10.0.0.1", value), true);
       } finally {

@@ -87,20 +87,38 @@ test("no capability at all; CRs in a folder of root's and a TLS key of root's ar
     await eventually("the problem", async () => /broken\.yaml:\d+: is not YAML/.test(await status()));
   });
 
-  await t.test("certificates are read again for a new gateway process", async () => {
-    const before = childOf(gateway.pid);
-    writeFileSync(certificates["--redis-key"], "rubbish");
-    writeFileSync(join(files, "broken.yaml"), "");
-    process.kill(before, "SIGKILL");
-    await eventually("the refusal", async () =>
-      gateway.stderr().includes("--redis-key holds no private key"),
+  await t.test(
+    "a certificate that is broken is named; a new gateway process goes on with the one before",
+    async () => {
+      const before = childOf(gateway.pid);
+      writeFileSync(certificates["--redis-key"], "rubbish");
+      writeFileSync(join(files, "broken.yaml"), "");
+      await eventually("the refusal", async () =>
+        gateway.stderr().includes("EG46_STORE_CERTIFICATES: --redis-key holds no private key"),
+      );
+      process.kill(before, "SIGKILL");
+      await eventually(
+        "the page",
+        async () => (await page(topology).catch(() => "")).includes("Welcome"),
+        15_000,
+      );
+    },
+  );
+
+  await t.test("new certificates count from the next connection on, without a new process", async () => {
+    const child = childOf(gateway.pid);
+    const { server } = redis.certificates!;
+    // Another certificate of the same authority.
+    copy(server.cert, "client.crt");
+    copy(server.key, "client.key");
+    await eventually("the new files", async () =>
+      gateway.stderr().includes("they count from the next connection on"),
     );
-    copy(client.key, "client.key");
-    await eventually(
-      "the page",
-      async () => (await page(topology).catch(() => "")).includes("Welcome"),
-      15_000,
+    await redis.cli("CLIENT", "KILL", "TYPE", "normal");
+    await eventually("the connection", async () =>
+      (await topology.gateway.run([...egress46, "status"])).includes("connected"),
     );
+    assert.equal(childOf(gateway.pid), child);
   });
 });
 

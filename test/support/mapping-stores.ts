@@ -7,6 +7,7 @@ import { openStore } from "../../src/mappings/open.ts";
 import type { MappingStore } from "../../src/mappings/store.ts";
 import { mustExecute } from "./exec.ts";
 import { startRedis, type TestRedis } from "./redis.ts";
+import { startCluster, startSentinels, type TestSentinels } from "./redis-groups.ts";
 
 /** A store's server or folder, and a way to change it behind our back with raw keys. */
 export interface StoreLab {
@@ -18,6 +19,7 @@ export interface StoreLab {
   foreignDelete(key: string): Promise<void>;
   foreignGet(key: string): Promise<string>;
   readonly redis?: TestRedis;
+  readonly sentinels?: TestSentinels;
   stop(): Promise<void>;
 }
 
@@ -53,11 +55,7 @@ export async function lmdbLab(): Promise<StoreLab> {
 
 export async function redisLab(options: Parameters<typeof startRedis>[0] = {}): Promise<StoreLab> {
   const redis = await startRedis(options);
-  const pem = redis.certificates && {
-    redisCert: redis.certificates.client.cert,
-    redisKey: redis.certificates.client.key,
-    redisCa: redis.certificates.ca,
-  };
+  const pem = pemOf(redis.certificates);
   return {
     redis,
     flags: [
@@ -70,6 +68,46 @@ export async function redisLab(options: Parameters<typeof startRedis>[0] = {}): 
     foreignGet: (key) => redis.cli("GET", key),
     stop: redis.stop,
   };
+}
+
+/** A primary with a replica, and a sentinel behind one that is not there. */
+export async function sentinelLab(options: Parameters<typeof startSentinels>[0] = {}): Promise<StoreLab> {
+  const sentinels = await startSentinels(options);
+  const pem = pemOf(sentinels.servers[0]!.certificates);
+  const { url } = sentinels;
+  return {
+    sentinels,
+    flags: ["--store", url],
+    open: () => openStore({ spec: url, ...pem, log: quiet }),
+    foreignSet: async (key, value) => void (await (await sentinels.primary()).cli("SETNX", key, value)),
+    foreignDelete: async (key) => void (await (await sentinels.primary()).cli("DEL", key)),
+    foreignGet: async (key) => (await sentinels.primary()).cli("GET", key),
+    stop: sentinels.stop,
+  };
+}
+
+/** Three primaries. */
+export async function clusterLab(): Promise<StoreLab> {
+  const cluster = await startCluster();
+  const { cli, url } = cluster;
+  return {
+    flags: ["--store", url],
+    open: () => openStore({ spec: url, log: quiet }),
+    foreignSet: async (key, value) => void (await cli("SETNX", key, value)),
+    foreignDelete: async (key) => void (await cli("DEL", key)),
+    foreignGet: (key) => cli("GET", key),
+    stop: cluster.stop,
+  };
+}
+
+function pemOf(certificates: TestRedis["certificates"]) {
+  return (
+    certificates && {
+      redisCert: certificates.client.cert,
+      redisKey: certificates.client.key,
+      redisCa: certificates.ca,
+    }
+  );
 }
 
 /** Polls until the condition holds; resolves to the milliseconds it took. */

@@ -18,6 +18,7 @@ export interface TestCertificates {
 export interface TestRedis {
   /** `redis://127.0.0.1:PORT`, or rediss:// with `tls`. */
   readonly url: string;
+  readonly port: number;
   readonly certificates: TestCertificates | undefined;
   /** Runs redis-cli against it and resolves to its output, trimmed. */
   cli(...args: string[]): Promise<string>;
@@ -36,6 +37,11 @@ export interface TestRedis {
 export async function startRedis(
   options: {
     tls?: boolean;
+    /** Of another server, whose folder must live as long. */
+    certificates?: TestCertificates | undefined;
+    password?: string | undefined;
+    /** The server is a sentinel. */
+    sentinel?: boolean;
     config?: readonly string[];
     /** Puts the server's command line into a network namespace. */
     inside?: (argv: readonly string[]) => string[];
@@ -43,7 +49,7 @@ export async function startRedis(
 ): Promise<TestRedis> {
   const dir = mkdtempSync(join(tmpdir(), "egress46-redis-"));
   const port = await freePort();
-  const certificates = options.tls ? await makeCertificates(dir) : undefined;
+  const certificates = options.certificates ?? (options.tls ? await makeCertificates(dir) : undefined);
   const socket = join(dir, "redis.sock");
   const lines = [
     ...(certificates === undefined
@@ -60,16 +66,20 @@ export async function startRedis(
     `unixsocket ${socket}`,
     `dir ${dir}`,
     'save ""',
+    ...(options.password === undefined ? [] : [`requirepass ${options.password}`]),
     ...(options.config ?? []),
   ];
+  const login = options.password === undefined ? [] : ["--no-auth-warning", "-a", options.password];
   const conf = join(dir, "redis.conf");
   writeFileSync(conf, `${lines.join("\n")}\n`);
   let server: ChildProcess | undefined;
 
-  const cli = async (...args: string[]) => (await mustExecute(["redis-cli", "-s", socket, ...args])).trim();
+  const cli = async (...args: string[]) =>
+    (await mustExecute(["redis-cli", "-s", socket, ...login, ...args])).trim();
 
   async function start(): Promise<void> {
-    const [program = "", ...args] = options.inside?.(["redis-server", conf]) ?? ["redis-server", conf];
+    const argv = ["redis-server", conf, ...(options.sentinel ? ["--sentinel"] : [])];
+    const [program = "", ...args] = options.inside?.(argv) ?? argv;
     const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
     server = child;
     let output = "";
@@ -94,6 +104,7 @@ export async function startRedis(
   await start();
   return {
     url: `${certificates === undefined ? "redis" : "rediss"}://127.0.0.1:${port}`,
+    port,
     certificates,
     cli,
     pause: () => void server?.kill("SIGSTOP"),
@@ -107,7 +118,7 @@ export async function startRedis(
   };
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();

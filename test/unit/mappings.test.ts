@@ -84,6 +84,7 @@ describe("mappings on LMDB", () => {
     assert.deepEqual(mappings.status(), {
       known: 1,
       malformed: 1,
+      conflicts: 0,
       poolSize: 254,
       poolUsed: 1,
       poolNote: undefined,

@@ -40,6 +40,7 @@ test("metrics: every family reads the view", async () => {
     'egress46_snat_exhausted_total{address="2001:db8:5::9",protocol="icmp"} 1',
     "egress46_mappings 6",
     "egress46_mappings_malformed 1",
+    "egress46_mapping_conflicts_total 2",
     "egress46_dns46_pool_size 254",
     "egress46_dns46_pool_used 5",
     "egress46_store_connected 1",

@@ -115,6 +115,7 @@ export function sampleView(replaced: Partial<GatewayView> = {}): GatewayView {
     mappings: () => ({
       known: 6,
       malformed: 1,
+      conflicts: 2,
       poolSize: 254,
       poolUsed: 5,
       storeConnected: true,

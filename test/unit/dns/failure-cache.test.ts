@@ -24,6 +24,15 @@ describe("failure cache (RFC 9520)", () => {
     assert.deepEqual(seconds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
   });
 
+  test("what failed long ago starts anew", () => {
+    const cache = createFailureCache();
+    for (let round = 0; round < 3; round++) cache.remember(askedFor("x.example"), undefined, 0);
+    cache.remember(askedFor("x.example"), undefined, 7999);
+    assert.equal(cache.recall(askedFor("x.example"), 7999)!.until, 15_999);
+    cache.remember(askedFor("x.example"), undefined, 24_000);
+    assert.equal(cache.recall(askedFor("x.example"), 24_000)!.until, 25_000);
+  });
+
   test("a success forgets how often it failed", () => {
     const cache = createFailureCache();
     for (let round = 0; round < 5; round++) cache.remember(askedFor("x.example"), undefined, 0);

@@ -62,3 +62,13 @@ describe("engine.wasm", () => {
     test(`more ${name} than its memory holds: refused`, () =>
       assert.rejects(createEngine({ maxSessions, maxMappings }), { code: "EG46_ENGINE" }));
 });
+
+describe("dns.wasm", () => {
+  const dns = new WebAssembly.Module(readFileSync(wasm("dns.wasm")));
+  const dnsText = readFileSync(wasm("dns.wat"), "utf8");
+
+  test("imports nothing", () => assert.deepEqual(WebAssembly.Module.imports(dns), []));
+
+  for (const word of ["memory.grow", "call_indirect", "~lib/rt/", "__new"])
+    test(`no ${word}`, () => assert.equal(dnsText.includes(word), false));
+});
