@@ -146,7 +146,7 @@ test("program and store below folders that are closed to the gateway's user", to
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /EG46_PREREQUISITE: .*egress46\/? is closed to uid 65534.*'chmod -R go\+rX/);
   const listed = await topology.gateway.run([...egress46, "mappings", "ls", "--store", store]);
-  assert.match(listed, /^10\.244\.50\.\d+ +2001:db8:46::80$/m);
+  assert.match(listed, /^10\.244\.50\.\d+ +2001:db8:46::80 +v6only\.example$/m);
 });
 
 test("what only root could read is missing: exit 2 before anything is started", tools, async (t) => {

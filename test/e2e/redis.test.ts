@@ -61,7 +61,7 @@ test("entries made by hand in Redis (TLS, client certificates)", tools, async (t
 
   await t.test("DNS-made entries have the same form", async () => {
     const nat4 = (await pod.run(["dig", "+short", "v6only.example", "A"])).split("\n")[0];
-    assert.equal(await redisCli("KEYS", "*"), `0073c3b6eft_dns46${nat4}`);
+    assert.equal(await redisCli("KEYS", "0073c3b6eft_dns46*"), `0073c3b6eft_dns46${nat4}`);
     assert.equal(await redisCli("GET", `0073c3b6eft_dns46${nat4}`), value(labAddresses.web.v6only));
   });
 
@@ -81,11 +81,11 @@ test("entries made by hand in Redis (TLS, client certificates)", tools, async (t
     assert.match(await pod.run(["curl", "-sS", "--max-time", "5", "http://v6only.example/"]), /Welcome/);
   });
 
-  await t.test("`egress46 mappings ls` shows both addresses a line", async () => {
+  await t.test("`egress46 mappings ls` shows both addresses and the names", async () => {
     const args = ["mappings", "ls", "--store", redis.url];
     const flags = ["--redis-cert", client.cert, "--redis-key", client.key, "--redis-ca", ca];
     const listed = await lab.command(...args, ...flags);
-    assert.match(listed, /^10\.244\.50\.\d+ +2001:db8:46::80$/m);
+    assert.match(listed, /^10\.244\.50\.\d+ +2001:db8:46::80 +v6only\.example$/m);
     // Unnamed, it is the running gateway's store.
     assert.equal(await lab.command("mappings", "ls"), listed);
   });

@@ -11,9 +11,10 @@ import { startTestGateway } from "../../support/dns-gateway.ts";
 const excluded = "10.9.1.1";
 const other = "10.1.1.1";
 
-test("with excluded clients, what depends on the client is not remembered, and the rest is", async () => {
+test("with excluded clients, what depends on the client is not remembered, and the rest is", async (t) => {
   const policy = { ...defaultPolicy, excludeClients: ["10.9.0.0/16"] };
   const gateway = await startTestGateway({ policy, cache: createAnswerCache(1 << 20) });
+  t.after(() => gateway.close());
   const made = async (client: string) =>
     (await askProxy(gateway.proxy, { name: "v6only.example", client })).answers.length;
   for (const client of [other, excluded, other, excluded])
@@ -24,11 +25,11 @@ test("with excluded clients, what depends on the client is not remembered, and t
   for (const client of [other, excluded])
     await askProxy(gateway.proxy, { name: "v6only.example", type: "AAAA", client });
   assert.ok(sources().includes("cache 1"), sources().join());
-  await gateway.close();
 });
 
-test("without, an answer that DNS46 made is remembered, and counted as a question of its type", async () => {
+test("without, an answer that DNS46 made is remembered, and counted as a question of its type", async (t) => {
   const gateway = await startTestGateway({ cache: createAnswerCache(1 << 20) });
+  t.after(() => gateway.close());
   const first = await askProxy(gateway.proxy, { name: "v6only.example" });
   const second = await askProxy(gateway.proxy, { name: "v6only.example" });
   assert.deepEqual(second.answers, first.answers);
@@ -46,5 +47,4 @@ test("without, an answer that DNS46 made is remembered, and counted as a questio
   });
   assert.equal(steps.filter(({ step }) => step === "upstream").length, 4, "dig asks, whatever is remembered");
   assert.equal(gateway.upstream.exchanges.length, asked + 2);
-  await gateway.close();
 });

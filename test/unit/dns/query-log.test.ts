@@ -24,9 +24,10 @@ describe("the query log", () => {
     ["dns46", ["v6only.example"]],
   ];
   for (const [mode, names] of cases)
-    test(`${mode}: ${names.length} of four questions`, async () => {
+    test(`${mode}: ${names.length} of four questions`, async (t) => {
       const lines: Line[] = [];
       const gateway = await startTestGateway({ policy: { ...defaultPolicy, log: mode }, log: logger(lines) });
+      t.after(() => gateway.close());
       for (const name of ["v4only.example", "v6only.example", "nosuch.example"])
         await askProxy(gateway.proxy, { name, client: "10.1.2.3" });
       await askProxy(gateway.proxy, {
@@ -35,7 +36,6 @@ describe("the query log", () => {
         transport: "tcp",
         client: "2001:db8::3",
       });
-      await gateway.close();
       const written = lines.flatMap(({ dns }) => (dns === undefined ? [] : [dns]));
       assert.deepEqual(
         written.map(({ name }) => name),
