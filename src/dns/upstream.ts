@@ -1,6 +1,6 @@
 /**
- * Port: one DNS server that we ask. This implementation asks over UDP, and over TCP where the reply was cut and the
- * whole is wanted or UDP cannot be trusted; or over nothing but TCP or TLS.
+ * Port: one DNS server that we ask. This implementation asks over UDP, and over TCP where the question is long, the reply
+ * was cut and the whole is wanted, or UDP cannot be trusted; or over nothing but TCP or TLS.
  */
 import type { Logger } from "../log.ts";
 import type { Asked } from "./asked.ts";
@@ -46,6 +46,8 @@ export interface UpstreamSettings {
 }
 
 export const defaultUpstreamSettings: UpstreamSettings = { letterCase: "auto" };
+/** DNS flag day 2020: longer datagrams risk fragmentation. */
+const longestDatagram = 1232;
 const ports = { plain: 53, tls: 853 };
 
 export interface UpstreamParts {
@@ -95,6 +97,7 @@ export function createUpstream({ address, port, settings, log, mismatched }: Ups
   return {
     address,
     ask(asked, whole, sink) {
+      if (asked.bytes.length > longestDatagram) return stream.ask(asked, whole, sink);
       let ticket: Ticket = udp.ask(asked, {
         answered(reply) {
           if (whole && (reply.flags & flag.tc) !== 0) ticket = stream.ask(asked, true, sink);

@@ -209,6 +209,11 @@ describe("DNS over TLS", { concurrency: true, ...needs("openssl") }, () => {
       () => 256,
     ],
     [
+      "that padding would make too long: as it is",
+      questionFor("1.example", { ednsSize: 1232, options: [{ code: 65001, data: Buffer.alloc(65_480) }] }),
+      (length) => length,
+    ],
+    [
       "padded by the client: as it is",
       questionFor("1.example", { ednsSize: 1232, options: [padding(7)] }),
       (length) => length,
