@@ -1,5 +1,7 @@
 /** The gateway's own cache in front of the proxy: what is remembered, for how long, and what is given in need. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { describe, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TRUNCATED_RESPONSE } from "dns-packet";
@@ -308,6 +310,37 @@ describe("lifetime", () => {
     }
     assert.equal(cache.counts().entries, 0);
   });
+});
+
+test("names that a bit here and there tells apart have different hashes, whatever the key", () => {
+  const module = new WebAssembly.Module(readFileSync(new URL("../../../wasm/dns.wasm", import.meta.url)));
+  const wasm = new WebAssembly.Instance(module, {}).exports as unknown as {
+    readonly memory: { readonly buffer: ArrayBuffer };
+    init(bytes: number, key0: bigint, key1: bigint): number;
+    questionBuffer(): number;
+    replyBuffer(): number;
+    keep(length: number, replyLength: number, lifetimeMs: number, synthesized: number, nowMs: number): number;
+  };
+  wasm.init(1 << 16, randomBytes(8).readBigInt64LE(), 0n);
+  const memory = Buffer.from(wasm.memory.buffer);
+  const plain = queryBytes({ name: "a".repeat(40) });
+  const hashes = [[], [7, 11, 15], [15, 19, 23], [7, 11, 19, 23]].map((flipped) => {
+    const query = Buffer.from(plain);
+    for (const octet of flipped) query[12 + octet]! ^= 0x80;
+    const reply = Buffer.from(query);
+    reply[2]! |= 0x80;
+    memory.set(query, wasm.questionBuffer());
+    memory.set(reply, wasm.replyBuffer());
+    wasm.keep(query.length, reply.length, 1000, 0, 0);
+    // CachedAnswer (assembly/core/dns-ring.ts): the hash, the key, five words on the name.
+    const key = Buffer.alloc(4);
+    key.writeUInt32LE((42 << 24) | (1 << 16) | 1);
+    for (let at = memory.indexOf(key); at >= 0; at = memory.indexOf(key, at + 1))
+      if (memory.subarray(at + 24, at + 24 + 42).equals(query.subarray(12, 12 + 42)))
+        return memory.readUInt32LE(at - 4);
+    return assert.fail("it is kept");
+  });
+  assert.equal(new Set(hashes).size, hashes.length);
 });
 
 describe("dnsRateLimit of sockets", () => {
