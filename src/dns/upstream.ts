@@ -6,6 +6,7 @@ import type { Logger } from "../log.ts";
 import type { Asked } from "./asked.ts";
 import { createLetterCase, type LetterCaseMode } from "./letter-case.ts";
 import { flag, type Message } from "./message.ts";
+import { ourUdpSize } from "./query.ts";
 import { type TlsSettings, tcpDial, tlsDial } from "./stream-dial.ts";
 import { createStreamPool } from "./upstream-stream.ts";
 import { createUdpPool } from "./upstream-udp.ts";
@@ -46,8 +47,6 @@ export interface UpstreamSettings {
 }
 
 export const defaultUpstreamSettings: UpstreamSettings = { letterCase: "auto" };
-/** DNS flag day 2020: longer datagrams risk fragmentation. */
-const longestDatagram = 1232;
 const ports = { plain: 53, tls: 853 };
 
 export interface UpstreamParts {
@@ -97,7 +96,7 @@ export function createUpstream({ address, port, settings, log, mismatched }: Ups
   return {
     address,
     ask(asked, whole, sink) {
-      if (asked.bytes.length > longestDatagram) return stream.ask(asked, whole, sink);
+      if (asked.bytes.length > ourUdpSize) return stream.ask(asked, whole, sink);
       let ticket: Ticket = udp.ask(asked, {
         answered(reply) {
           if (whole && (reply.flags & flag.tc) !== 0) ticket = stream.ask(asked, true, sink);
