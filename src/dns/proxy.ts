@@ -14,6 +14,7 @@ import { admit } from "./query.ts";
 import { createQueryLog } from "./query-log.ts";
 import { errorReply, extendedErrorCode } from "./reply.ts";
 import { createResolver } from "./resolver.ts";
+import { createStanding } from "./standing.ts";
 import { createDnsCounts, type DnsStats, type FailureReason } from "./stats.ts";
 import { createUpstream, defaultUpstreamSettings, type UpstreamSettings } from "./upstream.ts";
 
@@ -142,6 +143,7 @@ export function createDnsProxy({
     cache,
     ask: admitted,
     askAnew,
+    stands: createStanding({ mapHost, hostOf }),
     remembered: (bytes, source): Answered => ({ bytes, rcode: u16(bytes, 2) & 15, source }),
   });
 

@@ -248,14 +248,43 @@ describe("stale answers (RFC 8767)", () => {
   });
 
   test("a DNS46 answer whose mapping has gone stays away", async (t) => {
-    const { cache, gateway, names, ask, pass } = await scene(t);
+    const { cache, names, ask, pass } = await scene(t, {
+      mapHost: async () => ({ kind: "mapped", nat4: "10.46.0.1" }),
+      hostOf: async () => "2001:db8:46::80",
+    });
     await ask({ name: "v6only.example" });
     names["v6only.example"] = { behaviour: "servfail" };
     pass(200);
     assert.equal(rcodeOf(await ask({ name: "v6only.example" })), 0);
-    cache.forget(ipv4ToNumber(gateway.mappings.get("2001:db8:46::80")!));
+    cache.forget(ipv4ToNumber("10.46.0.1"));
     assert.equal(rcodeOf(await ask({ name: "v6only.example" })), 2);
   });
+
+  for (const [why, hostOf, mapped, given] of [
+    ["stands", "2001:db8:46::80", "10.46.0.1", true],
+    ["is another by now", "2001:db8:46::80", "10.46.0.2", false],
+    ["has ended", undefined, "10.46.0.1", false],
+    ["can't be asked for", "2001:db8:46::80", undefined, false],
+  ] as const)
+    test(`a DNS46 answer whose mapping ${why}: ${given ? "given, and the mapping used" : "not given"}`, async (t) => {
+      let uses = 0;
+      let nat4: string | undefined = "10.46.0.1";
+      const { names, ask, pass } = await scene(t, {
+        async mapHost(host6) {
+          uses++;
+          assert.equal(host6, "2001:db8:46::80");
+          if (nat4 === undefined) throw new Error("the store is away");
+          return { kind: "mapped", nat4 };
+        },
+        hostOf: async () => hostOf,
+      });
+      await ask({ name: "v6only.example" });
+      names["v6only.example"] = { behaviour: "servfail" };
+      pass(200);
+      nat4 = mapped;
+      assert.equal(rcodeOf(await ask({ name: "v6only.example" })), given ? 0 : 2);
+      if (given) assert.equal(uses, 2);
+    });
 });
 
 describe("lifetime", () => {
