@@ -125,7 +125,8 @@ export function createUdpPool(
       return;
     }
     settle(waiting);
-    if (waiting.scrambled && !backInCase(waiting, reply)) {
+    // An error without its question has no letters to show for itself.
+    if (waiting.scrambled && (u16(bytes, 4) === 0 || !backInCase(waiting, reply))) {
       mismatched();
       waiting.sink.miscased();
     } else waiting.sink.answered(reply);
