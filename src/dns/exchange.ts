@@ -81,5 +81,5 @@ function repeat({ bytes }: Asked, { code, until }: Failure, now: number): Messag
   if (code === undefined)
     throw new Eg46Error("EG46_UPSTREAM_UNAVAILABLE", `no DNS upstream answered this question; ${wait}`);
   const text = `the DNS upstreams said ${rcodeName(code)}; ${wait}`;
-  return scanMessage(errorReply(bytes, code, { code: cachedError, text }))!;
+  return { ...scanMessage(errorReply(bytes, code, { code: cachedError, text }))!, source: "local" };
 }

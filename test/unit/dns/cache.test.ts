@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { describe, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TRUNCATED_RESPONSE } from "dns-packet";
+import { pino } from "pino";
 import { ipv4ToNumber } from "../../../src/addresses.ts";
 import { type AnswerCache, createAnswerCache } from "../../../src/dns/cache.ts";
 import { lifetimeOf } from "../../../src/dns/lifetime.ts";
@@ -213,6 +214,58 @@ describe("asked anew before it ends", () => {
     const fresh = await gateway.proxy.refresh(question);
     assert.deepEqual([cache.lifetime(fresh!)?.seconds, asked("v4only.example")], [300, 2]);
   });
+});
+
+describe("asked anew for a cache", () => {
+  for (const name of ["v6only.example", "servfail.example"])
+    test(`${name}: nothing is counted`, async (t) => {
+      const { gateway } = await scene(t);
+      const { synthesized, failures, questions } = gateway.proxy.stats();
+      assert.ok((await gateway.proxy.refresh(queryBytes({ name }))) !== undefined);
+      const later = gateway.proxy.stats();
+      assert.deepEqual(
+        [later.synthesized, later.failures, later.questions],
+        [synthesized, failures, questions],
+      );
+    });
+
+  test("no upstream: no failure is counted", async (t) => {
+    const { gateway } = await scene(t, { config: { upstreams: [] } });
+    await gateway.proxy.refresh(queryBytes({ name: "v4only.example" }));
+    assert.equal(gateway.proxy.stats().failures.upstream, 0);
+  });
+
+  test("a bug is logged and counted", async (t) => {
+    const said: string[] = [];
+    const log = pino({ level: "error" }, { write: (line: string) => void said.push(line) });
+    const { gateway } = await scene(t, {
+      log,
+      mapHost() {
+        throw new Error("a bug");
+      },
+    });
+    assert.equal(await gateway.proxy.refresh(queryBytes({ name: "v6only.example" })), undefined);
+    assert.match(said.join(), /a DNS question met a bug/);
+    assert.equal(gateway.proxy.stats().failures.internal, 1);
+  });
+
+  test("it takes its place among the questions under way", async (t) => {
+    const { gateway } = await scene(t);
+    const query = queryBytes({ name: "slow.example" });
+    const refreshes = Array.from({ length: 4096 }, () => gateway.proxy.refresh(query));
+    assert.equal(await gateway.proxy.handle(queryBytes({ name: "v4only.example" }), "udp"), undefined);
+    assert.equal(gateway.proxy.stats().failures.overload, 1);
+    await Promise.all(refreshes);
+  });
+});
+
+test("what is remembered as a failure is the gateway's own to say", async (t) => {
+  const { gateway, ask } = await scene(t);
+  for (let round = 0; round < 2; round++) await ask({ name: "servfail.example" });
+  assert.deepEqual(
+    gateway.proxy.stats().responsesBySource.map(({ rcode, source, count }) => `${rcode} ${source} ${count}`),
+    ["SERVFAIL upstream 1", "SERVFAIL local 1"],
+  );
 });
 
 describe("stale answers (RFC 8767)", () => {
