@@ -17,7 +17,10 @@ async function counters(lab: GatewayLab): Promise<Record<string, number>> {
   const sums: Record<string, number> = {};
   for (const [, name = "", cache, value] of text.matchAll(/^egress46_dns_(\w+)\{cache="(\w+)".*\} (\d+)$/gm))
     sums[`${cache} ${name}`] = (sums[`${cache} ${name}`] ?? 0) + Number(value);
-  sums.questions = Number(/^egress46_dns_questions_total (\d+)$/m.exec(text)?.[1]);
+  sums.questions = [...text.matchAll(/^egress46_dns_requests_total\{.*\} (\d+)$/gm)].reduce(
+    (sum, [, count]) => sum + Number(count),
+    0,
+  );
   return sums;
 }
 
