@@ -40,7 +40,7 @@ function bump(p: usize): void {
   store<u64>(p, load<u64>(p) + 1);
 }
 
-/** A, AAAA, PTR, SRV, TXT, MX, HTTPS, any other: the order of `hitTypes` in src/dns/cache-counters.ts. */
+/** A, AAAA, PTR, SRV, TXT, MX, HTTPS, any other: the order of `hitTypes` in src/dns/cache-counts.ts. */
 function typeIndex(type: u32): u32 {
   switch (type) {
     case 1:

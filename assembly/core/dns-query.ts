@@ -2,7 +2,7 @@
  * Queries that a cache may answer: a plain question, perhaps with an OPT record without options. Whatever else is in one
  * (cookies, client subnets, signatures, other opcodes or classes) may make the answer another: it goes to the proxy.
  */
-import { mix } from "./hash";
+import { mix, scramble } from "./hash";
 import { DNS_HEADER, ONE_BE, TYPE_OPT, nameLengthAt } from "./wire/dns";
 
 /** Of the flags as loaded little-endian: RD, AD, CD. */
@@ -69,8 +69,8 @@ export function foldName(p: usize, length: u32): u32 {
     if (i + 8 > length) word &= (<u64>1 << (<u64>(length - i) << 3)) - 1;
     word = foldWord(word);
     store<u64>(FOLDED + i, word);
-    hash = (hash ^ word) * 0x9e3779b97f4a7c15;
-    hash ^= hash >> 32;
+    // Nothing less: whoever chooses the names must not find two that meet under every key.
+    hash = scramble(hash ^ word);
   }
   return <u32>hash;
 }

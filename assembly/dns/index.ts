@@ -113,7 +113,9 @@ export function hasStale(length: u32, overUdp: bool, nowMs: f64): bool {
 /** As answer(), be it expired (RFC 8767). */
 export function stale(length: u32, overUdp: bool, nowMs: f64): u32 {
   const found = usable(length, overUdp);
-  return found == null || !mayBeStale(found, <u64>nowMs) ? 0 : writeStale(found, QUESTION, REPLY);
+  if (found == null || !mayBeStale(found, <u64>nowMs)) return 0;
+  synthesized = found.synthesized;
+  return writeStale(found, QUESTION, REPLY);
 }
 
 /** Question buffer: the query; reply buffer: its reply. */

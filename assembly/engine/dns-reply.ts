@@ -5,7 +5,7 @@ import { readQuery, udpSize } from "../core/dns-query";
 import { CachedAnswer, isRingThere } from "../core/dns-ring";
 import { Verdict } from "../core/verdict";
 import { VNET_HEADER } from "../core/wire/vnet";
-import { transmit, isTransmitFull } from "./slots";
+import { TRANSMIT_CAPACITY, isTransmitFull, transmit, transmitted } from "./slots";
 import { UdpContext, replyContext, replyPayload, wrap } from "./udp-reply";
 
 /** Where in its slot a question is put that is asked anew: behind the longest answer. */
@@ -32,7 +32,8 @@ export function answerFromCache(payload: usize, length: u32, context: UdpContext
     dnsCounters.misses++;
     return false;
   }
-  if (isRefreshDue(answer, clock)) askAnew(answer, payload, length, context, slot);
+  // The answer itself needs a place, too.
+  if (isRefreshDue(answer, clock) && transmitted() + 2 <= TRANSMIT_CAPACITY) askAnew(answer, payload, length, context, slot);
   const size = writeAnswer(answer, payload, payload, clock);
   countAnswer(answer, payload);
   const ip = wrap(context, payload, size);
@@ -41,10 +42,10 @@ export function answerFromCache(payload: usize, length: u32, context: UdpContext
   return transmit(ip - VNET_HEADER, VNET_HEADER + total, Verdict.FORWARD, slot, 0);
 }
 
-/** The answer to this one is only to be stored. Skipped when it would take the last place from the answer itself. */
+/** The answer to this one is only to be stored. */
 function askAnew(answer: CachedAnswer, payload: usize, length: u32, context: UdpContext, slot: u32): void {
   memory.copy(payload + ASIDE, payload, length);
-  if (!transmit(payload + ASIDE, length, Verdict.DNS_REFRESH, slot, <u32>changetype<usize>(context))) return;
+  transmit(payload + ASIDE, length, Verdict.DNS_REFRESH, slot, <u32>changetype<usize>(context));
   answer.refreshing = true;
   dnsCounters.refreshes++;
 }

@@ -188,7 +188,7 @@ export function createMetrics(view: GatewayView): Registry {
   registerHistogram(
     registry,
     "egress46_dns_request_duration_seconds",
-    "From a DNS question's arrival to its answer",
+    "From a DNS question's arrival to its answer, those that a worker's cache answers left out",
     () => view.dns().duration,
   );
   for (const { kind, name, help, labels = [], read } of families) {

@@ -90,7 +90,7 @@ export function createPump(engine: Engine, device: PacketDevice, events: PumpEve
     place(context, answer);
     if (exports.replySend(answer.length)) return;
     flush();
-    exports.replySend(answer.length);
+    if (!exports.replySend(answer.length)) refused[0]!++;
   }
 
   function keep(context: Uint8Array, answer: Uint8Array, lifetime: Lifetime, nowMs: number): void {

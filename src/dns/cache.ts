@@ -20,7 +20,7 @@ export interface AnswerCache {
   /** Whether stale() has something. */
   hasStale(query: Uint8Array, transport: Transport): boolean;
   /** An answer up to a day after its lifetime, with TTLs of 30 s (RFC 8767). */
-  stale(query: Uint8Array, transport: Transport): Uint8Array | undefined;
+  stale(query: Uint8Array, transport: Transport): { reply: Uint8Array; synthesized: boolean } | undefined;
   /** Grows with every mapping that goes and every flush: what was being answered then isn't kept. */
   changes(): number;
   /** Keeps the reply if it may be kept and nothing has changed since. */
@@ -97,7 +97,8 @@ export function createAnswerCache(bytes: number, now: () => number = () => perfo
     hasStale: (query, transport) => look(wasm.hasStale, query, transport) !== 0,
     stale(query, transport) {
       const length = look(wasm.stale, query, transport);
-      return length === 0 ? undefined : memory.slice(replies, replies + length);
+      if (length === 0) return undefined;
+      return { reply: memory.slice(replies, replies + length), synthesized: wasm.isSynthesized() !== 0 };
     },
     changes: () => changes,
     keep(query, reply, since) {

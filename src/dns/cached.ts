@@ -17,6 +17,8 @@ export interface CachedParts<Asking extends WithTransport, Answer extends WithBy
   ask(query: Uint8Array, asking: Asking): Promise<Answer | undefined>;
   /** Asks for the cache's sake: nobody waits for it, nothing is counted. */
   askAnew(query: Uint8Array, transport: Transport): Promise<Uint8Array | undefined>;
+  /** Whether the mappings in a stale answer of DNS46 stand. */
+  stands(reply: Uint8Array): Promise<boolean>;
   /** For a client, out of the cache; a stale one only after ask(). */
   remembered(bytes: Uint8Array, source: "cache" | "stale"): Answer;
 }
@@ -35,6 +37,7 @@ export function throughCache<Asking extends WithTransport, Answer extends WithBy
   cache,
   ask,
   askAnew,
+  stands,
   remembered,
 }: CachedParts<Asking, Answer>): CachedAnswers<Asking, Answer> {
   if (cache === undefined)
@@ -66,7 +69,8 @@ export function throughCache<Asking extends WithTransport, Answer extends WithBy
     clearTimeout(timer);
     if (first !== undefined && !isFailure(first.bytes)) return first;
     const stale = known.stale(query, asking.transport);
-    return stale === undefined ? await asked : remembered(stale, "stale");
+    if (stale === undefined || (stale.synthesized && !(await stands(stale.reply)))) return await asked;
+    return remembered(stale.reply, "stale");
   }
 
   return {

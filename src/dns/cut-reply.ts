@@ -2,11 +2,12 @@
 import type { Asked } from "./asked.ts";
 import { udpSize } from "./asked.ts";
 import { flag, type Message, scanMessage } from "./message.ts";
+import { ourUdpSize } from "./query.ts";
 
-/** RFC 2181 §9: where it is larger than the client can take, the question with TC, so that the client comes by TCP. */
+/** RFC 2181 §9: where it is larger than the client can take or fits a datagram, the question with TC, so that the client comes by TCP. */
 export function cutToUdp(asked: Asked, reply: Message): Message {
   const { bytes, question, opt } = reply;
-  if (bytes.length <= udpSize(asked)) return reply;
+  if (bytes.length <= Math.min(ourUdpSize, udpSize(asked))) return reply;
   const options = opt === undefined ? new Uint8Array(0) : bytes.subarray(opt.owner, opt.end);
   const cut = new Uint8Array(question.end + options.length);
   cut.set(bytes.subarray(0, question.end));

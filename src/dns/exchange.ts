@@ -33,15 +33,15 @@ export function createExchange(
   const failures = createFailureCache();
   let generation = resolver.generation();
 
-  function failedBefore(asked: Asked): Failure | undefined {
-    if (resolver.generation() !== generation) {
-      generation = resolver.generation();
-      failures.clear();
-    }
-    return failures.recall(asked, clock());
+  function upToDate(): void {
+    if (resolver.generation() === generation) return;
+    generation = resolver.generation();
+    failures.clear();
   }
 
-  function learn(asked: Asked, code: number | undefined): void {
+  /** `since`: the generation that was asked. */
+  function learn(asked: Asked, code: number | undefined, since: number): void {
+    if (since !== resolver.generation()) return;
     if (code === undefined || code === rcode.SERVFAIL || code === rcode.REFUSED)
       failures.remember(asked, code, clock());
     else failures.forget(asked);
@@ -49,25 +49,27 @@ export function createExchange(
 
   return {
     ask(query, whole, trace) {
-      const shared = inFlight.find(query, whole);
+      upToDate();
+      const shared = inFlight.find(query, whole, generation);
       if (shared !== undefined) return shared.reply;
       const asked = readAsked(query);
       if (asked === undefined) return Promise.reject(new TypeError("not a DNS question"));
-      const failure = failedBefore(asked);
+      const failure = failures.recall(asked, clock());
       if (failure !== undefined) return Promise.resolve().then(() => repeat(asked, failure, clock()));
       if (inFlight.size >= maxInFlight)
         return Promise.reject(new Eg46Error("EG46_UPSTREAM_UNAVAILABLE", "too many DNS questions in flight"));
       const reply = resolver.resolve(query, whole, trace);
-      inFlight.add(query, whole, reply);
+      const since = generation;
+      inFlight.add(query, whole, since, reply);
       reply.then(
-        (message) => learn(asked, rcodeOf(message)),
-        (error) => hasCode(error, "EG46_UPSTREAM_UNAVAILABLE") && learn(asked, undefined),
+        (message) => learn(asked, rcodeOf(message), since),
+        (error) => hasCode(error, "EG46_UPSTREAM_UNAVAILABLE") && learn(asked, undefined, since),
       );
       return reply;
     },
     isEcho(query) {
       if (!resolver.sent(query)) return false;
-      const own = inFlight.find(query, false) ?? inFlight.find(query, true);
+      const own = inFlight.find(query, false, generation) ?? inFlight.find(query, true, generation);
       return own !== undefined && ++own.echoes > 1;
     },
   };
@@ -79,5 +81,5 @@ function repeat({ bytes }: Asked, { code, until }: Failure, now: number): Messag
   if (code === undefined)
     throw new Eg46Error("EG46_UPSTREAM_UNAVAILABLE", `no DNS upstream answered this question; ${wait}`);
   const text = `the DNS upstreams said ${rcodeName(code)}; ${wait}`;
-  return scanMessage(errorReply(bytes, code, { code: cachedError, text }))!;
+  return { ...scanMessage(errorReply(bytes, code, { code: cachedError, text }))!, source: "local" };
 }

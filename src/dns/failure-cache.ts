@@ -14,7 +14,7 @@ export interface Failure {
 }
 
 export interface FailureCache {
-  /** Undefined: it may be asked. */
+  /** Undefined: it may be asked, as whatever is not plain (options, signatures) may always. */
   recall(asked: Asked, now: number): Failure | undefined;
   remember(asked: Asked, code: number | undefined, now: number): void;
   forget(asked: Asked): void;
@@ -25,6 +25,8 @@ export interface FailureCache {
 const shortestMs = 1000;
 const longestMs = 300_000;
 const maxEntries = 4096;
+/** Of OPT's TTL field. */
+const dnssecOk = 0x8000;
 
 interface Entry extends Failure {
   readonly lifetimeMs: number;
@@ -35,11 +37,12 @@ export function createFailureCache(): FailureCache {
   const entries = new Map<string, Entry>();
   return {
     recall(asked, now) {
-      if (entries.size === 0) return undefined;
+      if (entries.size === 0 || !isPlain(asked)) return undefined;
       const entry = entries.get(keyOf(asked));
       return entry !== undefined && now < entry.until ? entry : undefined;
     },
     remember(asked, code, now) {
+      if (!isPlain(asked)) return;
       const key = keyOf(asked);
       const before = entries.get(key);
       // Failing again soon doubles it; what failed long ago starts anew.
@@ -50,13 +53,25 @@ export function createFailureCache(): FailureCache {
       if (entries.size > maxEntries) entries.delete(entries.keys().next().value!);
     },
     forget(asked) {
-      if (entries.size > 0) entries.delete(keyOf(asked));
+      if (entries.size > 0 && isPlain(asked)) entries.delete(keyOf(asked));
     },
     clear: () => entries.clear(),
     get size() {
       return entries.size;
     },
   };
+}
+
+/**
+ * One that differs from others of its key in nothing that an upstream may fail for: no options, signatures, reserved bits.
+ * The failure of another says nothing about what the rest of the clients ask.
+ */
+function isPlain({ bytes, question, opt }: Asked): boolean {
+  if ((u16(bytes, 2) & ~(flag.rd | flag.ad | flag.cd)) !== 0 || u16(bytes, 6) + u16(bytes, 8) !== 0)
+    return false;
+  if (opt === undefined) return u16(bytes, 10) === 0 && question.end === bytes.length;
+  const only = u16(bytes, 10) === 1 && opt.end === bytes.length;
+  return only && opt.rdata === opt.end && (opt.ttl & ~dnssecOk) === 0;
 }
 
 /** Name, type and class. RD and CD ask for something else of the upstream: without CD a bogus answer is SERVFAIL. */

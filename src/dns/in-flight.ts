@@ -6,6 +6,8 @@ import { random16 } from "./random-bits.ts";
 export interface InFlight {
   readonly query: Uint8Array;
   readonly whole: boolean;
+  /** Of the resolver: what upstreams that are no longer ours say is nobody's who asks later. */
+  readonly generation: number;
   readonly reply: Promise<Message>;
   echoes: number;
 }
@@ -20,9 +22,9 @@ export interface InFlightTable {
    * The ID and letter case (RFC 4343) are free, everything else is part of the question: were the case, too, a forger
    * could have one question asked many times at once.
    */
-  find(query: Uint8Array, whole: boolean): InFlight | undefined;
+  find(query: Uint8Array, whole: boolean, generation: number): InFlight | undefined;
   /** Forgotten once `reply` is settled. */
-  add(query: Uint8Array, whole: boolean, reply: Promise<Message>): void;
+  add(query: Uint8Array, whole: boolean, generation: number, reply: Promise<Message>): void;
   readonly size: number;
 }
 
@@ -52,15 +54,21 @@ export function createInFlightTable(): InFlightTable {
   }
 
   return {
-    find(query, whole) {
+    find(query, whole, generation) {
       const hash = hashOf(query, whole);
       for (let entry = heads[hash & (buckets - 1)]; entry !== undefined; entry = entry.next)
-        if (entry.hash === hash && entry.whole === whole && sameBut(entry.query, query)) return entry;
+        if (
+          entry.hash === hash &&
+          entry.whole === whole &&
+          entry.generation === generation &&
+          sameBut(entry.query, query)
+        )
+          return entry;
     },
-    add(query, whole, reply) {
+    add(query, whole, generation, reply) {
       const hash = hashOf(query, whole);
       const place = hash & (buckets - 1);
-      const entry: Entry = { query, whole, reply, echoes: 0, hash, next: heads[place] };
+      const entry: Entry = { query, whole, generation, reply, echoes: 0, hash, next: heads[place] };
       heads[place] = entry;
       size++;
       const over = () => remove(entry);

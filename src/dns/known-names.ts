@@ -15,7 +15,7 @@ export interface KnownNames {
 }
 
 /** RFC 8767 §4: the TTL of what is given for want of an answer. Seconds. */
-const staleTtl = 30;
+export const staleTtl = 30;
 
 export function noteName(names: KnownNames, query: Query, { hosts }: Synthesis): void {
   const hosts6 = hosts.map(({ address }) => bytesToIpv6(address));

@@ -6,11 +6,13 @@ const paddingOption = 12;
 /** RFC 8467 §4.1: clients pad to multiples of this. */
 const block = 128;
 const optionHeader = 4;
+const longestMessage = 0xffff;
 
-/** The question in a multiple of 128 bytes; as it is where it has no OPT record to take the padding, or is signed. */
+/** The question in a multiple of 128 bytes; as it is where it has no OPT record to take the padding, is signed, or would be too long. */
 export function pad({ bytes, opt, signed }: Asked): Uint8Array {
   if (opt === undefined || signed || opt.end !== bytes.length || findPadding(bytes, opt)) return bytes;
   const size = Math.ceil((bytes.length + optionHeader) / block) * block;
+  if (size > longestMessage) return bytes;
   const padded = new Uint8Array(size);
   padded.set(bytes);
   const length = size - bytes.length - optionHeader;

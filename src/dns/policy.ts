@@ -1,5 +1,5 @@
 /** What the operator sets about DNS46 beyond the CRs (src/cli/dns-options.ts), and what is made of it for each question. */
-import { cidrContains, ipv4ToNumber, ipv6ToBytes, parseCidr } from "../addresses.ts";
+import { cidrContains, ipv6ToBytes, parseCidr } from "../addresses.ts";
 import { hasPrefix, isRemoteHost } from "../remote-host.ts";
 import { foldOctet, textToName } from "./name.ts";
 
@@ -81,12 +81,4 @@ function fold(bytes: Uint8Array, start: number): string {
     while (offset < next) folded += String.fromCharCode(foldOctet(bytes[offset++]!));
     if (last) return folded;
   }
-}
-
-/** True for an address inside `subnet`, an IPv4 prefix. */
-export function isInside(subnet: string | undefined, nat4: string): boolean {
-  if (subnet === undefined) return false;
-  const { network, prefixLength } = parseCidr(subnet);
-  const size = 2 ** (32 - prefixLength);
-  return Math.floor(ipv4ToNumber(nat4) / size) === Math.floor(ipv4ToNumber(network) / size);
 }

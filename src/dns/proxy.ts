@@ -14,6 +14,7 @@ import { admit } from "./query.ts";
 import { createQueryLog } from "./query-log.ts";
 import { errorReply, extendedErrorCode } from "./reply.ts";
 import { createResolver } from "./resolver.ts";
+import { createStanding } from "./standing.ts";
 import { createDnsCounts, type DnsStats, type FailureReason } from "./stats.ts";
 import { createUpstream, defaultUpstreamSettings, type UpstreamSettings } from "./upstream.ts";
 
@@ -89,11 +90,9 @@ export function createDnsProxy({
     log,
   });
   const exchange = createExchange(resolver);
-  const answer = createAnswerer({
-    ...{ exchange, mapHost, hostOf, names, log },
-    synthesized: counts.synthesized,
-    failed: counts.failed,
-  });
+  const parts = { exchange, mapHost, hostOf, names, log };
+  const answer = createAnswerer({ ...parts, synthesized: counts.synthesized, failed: counts.failed });
+  const answerUncounted = createAnswerer({ ...parts, synthesized() {}, failed() {} });
 
   function drop(reason: FailureReason): undefined {
     counts.failed(reason);
@@ -117,13 +116,19 @@ export function createDnsProxy({
       return error(bytes, rcode.SERVFAIL, "the upstream's address leads back to this gateway");
     }
     if (inFlight >= maxInFlight) return drop("overload");
+    return (
+      (await inTurn(() => answer(admission.query, asking, config!, rules))) ?? error(bytes, rcode.SERVFAIL)
+    );
+  }
+
+  /** Undefined: a bug. */
+  async function inTurn(work: () => Promise<Answered>): Promise<Answered | undefined> {
     inFlight++;
     try {
-      return await answer(admission.query, asking, config, rules);
+      return await work();
     } catch (bug) {
       drop("internal");
       log.error({ err: bug }, "a DNS question met a bug");
-      return error(bytes, rcode.SERVFAIL);
     } finally {
       inFlight--;
     }
@@ -134,14 +139,14 @@ export function createDnsProxy({
     const admission = admit(bytes);
     if (config === undefined || admission.kind !== "query" || inFlight >= maxInFlight) return undefined;
     const asking: Asking = { transport, client: ownHost };
-    const answered = await answer(admission.query, asking, config, rules).catch(() => undefined);
-    return answered?.bytes;
+    return (await inTurn(() => answerUncounted(admission.query, asking, config!, rules)))?.bytes;
   }
 
   const cached = throughCache({
     cache,
     ask: admitted,
     askAnew,
+    stands: createStanding({ mapHost, hostOf }),
     remembered: (bytes, source): Answered => ({ bytes, rcode: u16(bytes, 2) & 15, source }),
   });
 

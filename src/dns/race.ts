@@ -130,10 +130,14 @@ export function race(
     waiting.wakeAt = Math.min(giveUpAt, nextAt);
     member.health.asked();
     trace?.(member.upstream.address, "asked", startedAt - began);
-    attempt.ticket = member.upstream.ask(asked, whole, {
-      answered: (reply) => answered(attempt, reply),
-      failed: (error) => failed(attempt, error),
-    });
+    try {
+      attempt.ticket = member.upstream.ask(asked, whole, {
+        answered: (reply) => answered(attempt, reply),
+        failed: (error) => failed(attempt, error),
+      });
+    } catch (error) {
+      failed(attempt, error as Error);
+    }
   }
 
   function answered(attempt: Attempt, reply: Message): void {

@@ -15,7 +15,7 @@ export interface Resolver {
   resolve(query: Uint8Array, whole: boolean, trace?: Trace): Promise<Message>;
   healthy(): boolean;
   sent(query: Uint8Array): boolean;
-  /** Goes up whenever what failed before may succeed: an upstream answers again, or there is another one. */
+  /** Goes up whenever what failed before may succeed: an upstream answers again, or the upstreams are others. */
   generation(): number;
   /** In the order of configuration. */
   stats(): UpstreamStats[];
@@ -39,6 +39,7 @@ export function createResolver(deps: {
   }
 
   function leave({ upstream, health }: Member): void {
+    generation++;
     health.stop();
     upstream.retire();
   }

@@ -1,11 +1,10 @@
 /** Answers to reverse names of NAT addresses: see reverse.ts. */
-import { ipv6ToBytes } from "../addresses.ts";
+import { cidrContains, ipv6ToBytes, parseCidr } from "../addresses.ts";
 import type { Logger } from "../log.ts";
 import type { Trace } from "../trace.ts";
 import type { DnsConfig } from "./answer.ts";
 import { type Answered, type Asking, cut, local } from "./answered.ts";
 import { flag, type Message, rcode, rcodeOf } from "./message.ts";
-import { isInside } from "./policy.ts";
 import type { Query } from "./query.ts";
 import { extendedErrorCode } from "./reply.ts";
 import { aliasReply, leadsOn, reverseName6, withName } from "./reverse.ts";
@@ -26,6 +25,13 @@ const { notReady, noReachableAuthority, other, synthesized } = extendedErrorCode
 
 /** Resolves with undefined when the address is not ours. */
 export function createReverseAnswerer({ hostOf, ask, fail, log }: Dependencies) {
+  let last: { readonly text: string; readonly net: ReturnType<typeof parseCidr> } | undefined;
+  function isInside(subnet: string | undefined, nat4: string): boolean {
+    if (subnet === undefined) return false;
+    if (last?.text !== subnet) last = { text: subnet, net: parseCidr(subnet) };
+    return cidrContains(last.net, nat4);
+  }
+
   return async (
     query: Query,
     nat4: string,

@@ -107,9 +107,13 @@ export function createUdpPool(
     retire(channel);
   }
 
-  function send({ channel, bytes }: Pending): void {
+  function send(waiting: Pending): void {
+    const { channel, bytes } = waiting;
     channel.socket.send(bytes, (error) => {
-      if (error) failAll(channel, error);
+      if (!error) return;
+      // The one failure that is the question's own.
+      if ((error as NodeJS.ErrnoException).code !== "EMSGSIZE") failAll(channel, error);
+      else if (settle(waiting)) waiting.sink.failed(error);
     });
   }
 
@@ -121,7 +125,8 @@ export function createUdpPool(
       return;
     }
     settle(waiting);
-    if (waiting.scrambled && !backInCase(waiting, reply)) {
+    // An error without its question has no letters to show for itself.
+    if (waiting.scrambled && (u16(bytes, 4) === 0 || !backInCase(waiting, reply))) {
       mismatched();
       waiting.sink.miscased();
     } else waiting.sink.answered(reply);

@@ -1,11 +1,12 @@
 /**
- * Port: one DNS server that we ask. This implementation asks over UDP, and over TCP where the reply was cut and the
- * whole is wanted or UDP cannot be trusted; or over nothing but TCP or TLS.
+ * Port: one DNS server that we ask. This implementation asks over UDP, and over TCP where the question is long, the reply
+ * was cut and the whole is wanted, or UDP cannot be trusted; or over nothing but TCP or TLS.
  */
 import type { Logger } from "../log.ts";
 import type { Asked } from "./asked.ts";
 import { createLetterCase, type LetterCaseMode } from "./letter-case.ts";
 import { flag, type Message } from "./message.ts";
+import { ourUdpSize } from "./query.ts";
 import { type TlsSettings, tcpDial, tlsDial } from "./stream-dial.ts";
 import { createStreamPool } from "./upstream-stream.ts";
 import { createUdpPool } from "./upstream-udp.ts";
@@ -95,6 +96,7 @@ export function createUpstream({ address, port, settings, log, mismatched }: Ups
   return {
     address,
     ask(asked, whole, sink) {
+      if (asked.bytes.length > ourUdpSize) return stream.ask(asked, whole, sink);
       let ticket: Ticket = udp.ask(asked, {
         answered(reply) {
           if (whole && (reply.flags & flag.tc) !== 0) ticket = stream.ask(asked, true, sink);

@@ -116,6 +116,7 @@ export function desire(
     warnings: [
       ...warnings,
       ...workerWarnings(snat, workers - used),
+      ...rateWarnings(dns?.rateLimit ?? 0, used),
       ...mappingWarnings(dns?.subnet, maxMappings),
       ...blockNotes,
       ...routeWarnings(facts),
@@ -193,6 +194,14 @@ function workerWarnings(snat: Snat, idle: number): string[] {
   const workers = lists.length + idle;
   return [
     `--workers ${workers}: SNAT pool ${name} has ${lists.length} ${lists.length === 1 ? "list" : "lists"}, so ${idle} of the workers ${idle === 1 ? "has" : "have"} nothing to do: give it ${workers} lists, or set sharedSnatAddressEnabled`,
+  ];
+}
+
+function rateWarnings(limit: number, workers: number): string[] {
+  if (limit === 0 || workers === 1) return [];
+  const share = Math.ceil(limit / workers);
+  return [
+    `dnsRateLimit ${limit}: each of the ${workers} workers lets ${share} questions a second through, and a client's come to one of them: where a few resolvers (CoreDNS) ask for all Pods, multiply the limit, or set --workers 1`,
   ];
 }
 

@@ -39,6 +39,8 @@ export interface Gateway {
 const RETRY_MS = 2000;
 /** Between looks whether everything that `ready` promises is there. */
 const READY_POLL_MS = 100;
+/** Reverse names leave most of the look-ups at once to packets, which wait for them. */
+const nameLookups = 64;
 
 export interface GatewayStart {
   readonly options: GatewayOptions;
@@ -60,6 +62,8 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   let problems: string[] = [];
   let inForce: EgressConfig | undefined;
   let applied: Desired | undefined;
+  /** What DNS answers have been made by last, in force or not. */
+  let answeredBy: unknown[] = [];
   let applyError: string | undefined;
   let retry: NodeJS.Timeout | undefined;
 
@@ -99,7 +103,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
   });
   const dns = createDnsProxy({
     mapHost: (host6, { trace }) => mappings.mapHost(host6, trace),
-    hostOf: (nat4) => mappings.lookup(nat4),
+    hostOf: (nat4) => mappings.lookup(nat4, nameLookups),
     names: mappings,
     policy: options.dnsPolicy,
     cache: answers,
@@ -168,7 +172,9 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
       mappings.setPool(desired.mappingPool);
       dns.configure(desired.dns);
       dnsLimit.set(desired.dnsRateLimit);
-      if (!isDeepStrictEqual([desired.dns, desired.mappingPool], [applied?.dns, applied?.mappingPool])) {
+      const before = answeredBy;
+      answeredBy = [desired.dns, desired.mappingPool];
+      if (!isDeepStrictEqual(answeredBy, before)) {
         answers.flush();
         workers.flushDns();
       }

@@ -35,10 +35,10 @@ export interface Mappings {
   mapHost(host6: string, trace?: Trace): Promise<Allocation>;
   /**
    * For a packet to an address unknown to the engine: asks the store and installs what it says. Undefined: no mapping,
-   * outside the pool's subnet (such entries come by the sync only, or a port scan would flood the store), or too many
-   * look-ups at once. Rejects with EG46_STORE_UNAVAILABLE.
+   * or outside the pool's subnet (such entries come by the sync only, or a port scan would flood the store). Rejects with
+   * EG46_STORE_UNAVAILABLE, also when `most` look-ups are under way.
    */
-  lookup(nat4: string): Promise<string | undefined>;
+  lookup(nat4: string, most?: number): Promise<string | undefined>;
   /**
    * Notes which hosts (RFC 5952 texts) a name led to, after the answer left; never waits. Names are text, in any case.
    */
@@ -284,7 +284,7 @@ export function createMappings(parts: MappingParts): Mappings {
       const fresh = await claimOnce(host6, trace).catch(() => undefined);
       return fresh?.kind === "mapped" ? fresh : answerWith(known.nat4, host6, trace);
     },
-    async lookup(text) {
+    async lookup(text, most = maxLookups) {
       const nat4 = ipv4ToNumber(text);
       const known = table.hostOf(nat4);
       if (known !== undefined) {
@@ -295,7 +295,8 @@ export function createMappings(parts: MappingParts): Mappings {
       if (performance.now() < (absentUntilMs.get(nat4) ?? 0)) return undefined;
       const shared = lookups.get(nat4);
       if (shared !== undefined) return shared;
-      if (lookups.size >= maxLookups) return undefined;
+      if (lookups.size >= most)
+        throw new Eg46Error("EG46_STORE_UNAVAILABLE", `${store.name}: too many look-ups at once`);
       const work = ask(nat4).finally(() => lookups.delete(nat4));
       lookups.set(nat4, work);
       return work;

@@ -162,6 +162,24 @@ describe("mappings on LMDB", () => {
     await until("seen", async () => (await mappings.lookup("10.9.0.8")) === "2001:db8::8", 1000);
   });
 
+  for (const [who, most, done] of [
+    ["packets", undefined, 256],
+    ["names", 64, 64],
+  ] as const)
+    test(`lookups at once, for ${who}: ${done} are made, the rest is refused and not taken for absent`, async () => {
+      const net = `10.${who === "packets" ? 77 : 78}`;
+      mappings.setPool({ subnet: `${net}.0.0/16`, reserved: 0 });
+      const said = await Promise.allSettled(
+        Array.from({ length: 300 }, (_, index) =>
+          mappings.lookup(`${net}.${index >> 8}.${index & 255}`, most),
+        ),
+      );
+      mappings.setPool({ subnet: "10.9.0.0/24", reserved: 0 });
+      assert.equal(said.filter(({ status }) => status === "fulfilled").length, done);
+      for (const each of said)
+        if (each.status === "rejected") assert.equal(each.reason.code, "EG46_STORE_UNAVAILABLE");
+    });
+
   test("an install that the engine refuses fails the call, and the next call tries again", async () => {
     sink.fail = true;
     await assert.rejects(mappings.mapHost("2001:db8::99"), /engine stopped/);

@@ -1,8 +1,11 @@
 /** The gateway's own cache in front of the proxy: what is remembered, for how long, and what is given in need. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { describe, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { TRUNCATED_RESPONSE } from "dns-packet";
+import { pino } from "pino";
 import { ipv4ToNumber } from "../../../src/addresses.ts";
 import { type AnswerCache, createAnswerCache } from "../../../src/dns/cache.ts";
 import { lifetimeOf } from "../../../src/dns/lifetime.ts";
@@ -213,6 +216,58 @@ describe("asked anew before it ends", () => {
   });
 });
 
+describe("asked anew for a cache", () => {
+  for (const name of ["v6only.example", "servfail.example"])
+    test(`${name}: nothing is counted`, async (t) => {
+      const { gateway } = await scene(t);
+      const { synthesized, failures, questions } = gateway.proxy.stats();
+      assert.ok((await gateway.proxy.refresh(queryBytes({ name }))) !== undefined);
+      const later = gateway.proxy.stats();
+      assert.deepEqual(
+        [later.synthesized, later.failures, later.questions],
+        [synthesized, failures, questions],
+      );
+    });
+
+  test("no upstream: no failure is counted", async (t) => {
+    const { gateway } = await scene(t, { config: { upstreams: [] } });
+    await gateway.proxy.refresh(queryBytes({ name: "v4only.example" }));
+    assert.equal(gateway.proxy.stats().failures.upstream, 0);
+  });
+
+  test("a bug is logged and counted", async (t) => {
+    const said: string[] = [];
+    const log = pino({ level: "error" }, { write: (line: string) => void said.push(line) });
+    const { gateway } = await scene(t, {
+      log,
+      mapHost() {
+        throw new Error("a bug");
+      },
+    });
+    assert.equal(await gateway.proxy.refresh(queryBytes({ name: "v6only.example" })), undefined);
+    assert.match(said.join(), /a DNS question met a bug/);
+    assert.equal(gateway.proxy.stats().failures.internal, 1);
+  });
+
+  test("it takes its place among the questions under way", async (t) => {
+    const { gateway } = await scene(t);
+    const query = queryBytes({ name: "slow.example" });
+    const refreshes = Array.from({ length: 4096 }, () => gateway.proxy.refresh(query));
+    assert.equal(await gateway.proxy.handle(queryBytes({ name: "v4only.example" }), "udp"), undefined);
+    assert.equal(gateway.proxy.stats().failures.overload, 1);
+    await Promise.all(refreshes);
+  });
+});
+
+test("what is remembered as a failure is the gateway's own to say", async (t) => {
+  const { gateway, ask } = await scene(t);
+  for (let round = 0; round < 2; round++) await ask({ name: "servfail.example" });
+  assert.deepEqual(
+    gateway.proxy.stats().responsesBySource.map(({ rcode, source, count }) => `${rcode} ${source} ${count}`),
+    ["SERVFAIL upstream 1", "SERVFAIL local 1"],
+  );
+});
+
 describe("stale answers (RFC 8767)", () => {
   const question = { name: "v4only.example" };
   const silent: ZoneName = { behaviour: "mute" };
@@ -246,14 +301,43 @@ describe("stale answers (RFC 8767)", () => {
   });
 
   test("a DNS46 answer whose mapping has gone stays away", async (t) => {
-    const { cache, gateway, names, ask, pass } = await scene(t);
+    const { cache, names, ask, pass } = await scene(t, {
+      mapHost: async () => ({ kind: "mapped", nat4: "10.46.0.1" }),
+      hostOf: async () => "2001:db8:46::80",
+    });
     await ask({ name: "v6only.example" });
     names["v6only.example"] = { behaviour: "servfail" };
     pass(200);
     assert.equal(rcodeOf(await ask({ name: "v6only.example" })), 0);
-    cache.forget(ipv4ToNumber(gateway.mappings.get("2001:db8:46::80")!));
+    cache.forget(ipv4ToNumber("10.46.0.1"));
     assert.equal(rcodeOf(await ask({ name: "v6only.example" })), 2);
   });
+
+  for (const [why, hostOf, mapped, given] of [
+    ["stands", "2001:db8:46::80", "10.46.0.1", true],
+    ["is another by now", "2001:db8:46::80", "10.46.0.2", false],
+    ["has ended", undefined, "10.46.0.1", false],
+    ["can't be asked for", "2001:db8:46::80", undefined, false],
+  ] as const)
+    test(`a DNS46 answer whose mapping ${why}: ${given ? "given, and the mapping used" : "not given"}`, async (t) => {
+      let uses = 0;
+      let nat4: string | undefined = "10.46.0.1";
+      const { names, ask, pass } = await scene(t, {
+        async mapHost(host6) {
+          uses++;
+          assert.equal(host6, "2001:db8:46::80");
+          if (nat4 === undefined) throw new Error("the store is away");
+          return { kind: "mapped", nat4 };
+        },
+        hostOf: async () => hostOf,
+      });
+      await ask({ name: "v6only.example" });
+      names["v6only.example"] = { behaviour: "servfail" };
+      pass(200);
+      nat4 = mapped;
+      assert.equal(rcodeOf(await ask({ name: "v6only.example" })), given ? 0 : 2);
+      if (given) assert.equal(uses, 2);
+    });
 });
 
 describe("lifetime", () => {
@@ -308,6 +392,37 @@ describe("lifetime", () => {
     }
     assert.equal(cache.counts().entries, 0);
   });
+});
+
+test("names that a bit here and there tells apart have different hashes, whatever the key", () => {
+  const module = new WebAssembly.Module(readFileSync(new URL("../../../wasm/dns.wasm", import.meta.url)));
+  const wasm = new WebAssembly.Instance(module, {}).exports as unknown as {
+    readonly memory: { readonly buffer: ArrayBuffer };
+    init(bytes: number, key0: bigint, key1: bigint): number;
+    questionBuffer(): number;
+    replyBuffer(): number;
+    keep(length: number, replyLength: number, lifetimeMs: number, synthesized: number, nowMs: number): number;
+  };
+  wasm.init(1 << 16, randomBytes(8).readBigInt64LE(), 0n);
+  const memory = Buffer.from(wasm.memory.buffer);
+  const plain = queryBytes({ name: "a".repeat(40) });
+  const hashes = [[], [7, 11, 15], [15, 19, 23], [7, 11, 19, 23]].map((flipped) => {
+    const query = Buffer.from(plain);
+    for (const octet of flipped) query[12 + octet]! ^= 0x80;
+    const reply = Buffer.from(query);
+    reply[2]! |= 0x80;
+    memory.set(query, wasm.questionBuffer());
+    memory.set(reply, wasm.replyBuffer());
+    wasm.keep(query.length, reply.length, 1000, 0, 0);
+    // CachedAnswer (assembly/core/dns-ring.ts): the hash, the key, five words on the name.
+    const key = Buffer.alloc(4);
+    key.writeUInt32LE((42 << 24) | (1 << 16) | 1);
+    for (let at = memory.indexOf(key); at >= 0; at = memory.indexOf(key, at + 1))
+      if (memory.subarray(at + 24, at + 24 + 42).equals(query.subarray(12, 12 + 42)))
+        return memory.readUInt32LE(at - 4);
+    return assert.fail("it is kept");
+  });
+  assert.equal(new Set(hashes).size, hashes.length);
 });
 
 describe("dnsRateLimit of sockets", () => {

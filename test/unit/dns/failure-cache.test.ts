@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import dnsPacket from "dns-packet";
 import { readAsked } from "../../../src/dns/asked.ts";
 import { createExchange } from "../../../src/dns/exchange.ts";
 import { createFailureCache } from "../../../src/dns/failure-cache.ts";
@@ -50,6 +51,7 @@ describe("failure cache (RFC 9520)", () => {
     assert.ok(cache.recall(askedFor("4999.example"), 0));
   });
 
+  const withOption = { ednsSize: 1232, options: [{ code: 65001, data: Buffer.from("x") }] };
   const apart: [why: string, name: string, options: QuestionOptions, same: boolean][] = [
     ["letter case", "FAIL.example", {}, true],
     ["EDNS", "fail.example", { ednsSize: 1232 }, true],
@@ -58,6 +60,8 @@ describe("failure cache (RFC 9520)", () => {
     ["type", "fail.example", { type: "AAAA" }, false],
     ["CD", "fail.example", { flags: 0x0110 }, false],
     ["RD", "fail.example", { flags: 0 }, false],
+    ["an option", "fail.example", withOption, false],
+    ["a reserved flag", "fail.example", { flags: 0x0140 }, false],
   ];
   for (const [why, name, options, same] of apart)
     test(`${same ? "shared in spite of" : "apart by"} ${why}`, () => {
@@ -65,9 +69,27 @@ describe("failure cache (RFC 9520)", () => {
       cache.remember(askedFor("fail.example"), undefined, 0);
       assert.equal(cache.recall(askedFor(name, options), 0) !== undefined, same);
     });
+
+  const signed = dnsPacket.encode({
+    ...{ type: "query", id: 1, flags: 256, questions: [{ name: "fail.example", type: "A" }] },
+    additionals: [{ type: "UNKNOWN_250" as never, name: "key.example", data: Buffer.alloc(16) as never }],
+  });
+  for (const [why, bytes] of [
+    ["an option", questionFor("fail.example", withOption)],
+    ["a reserved flag", questionFor("fail.example", { flags: 0x0140 })],
+    ["a signature", signed],
+    ["octets behind it", Buffer.concat([questionFor("fail.example"), Buffer.alloc(1)])],
+  ] as const)
+    test(`the failure of a question with ${why} is its own`, () => {
+      const cache = createFailureCache();
+      cache.remember(readAsked(bytes)!, rcode.REFUSED, 0);
+      assert.equal(cache.recall(askedFor("fail.example"), 0), undefined);
+      assert.equal(cache.size, 0);
+    });
 });
 
 const servfail: Script = ({ query, send }) => send(replyTo(query, { rcode: 2 }));
+const slow: Script = ({ query, send }) => void setTimeout(() => send(replyTo(query)), 50);
 const good: Script = ({ query, send }) => send(replyTo(query));
 
 describe("questions that failed", { concurrency: true }, () => {
@@ -114,6 +136,22 @@ describe("questions that failed", { concurrency: true }, () => {
       for (const name of names)
         assert.equal(rcodeOf(await exchange.ask(questionFor(name), false)), rcode.NOERROR);
     }));
+});
+
+describe("questions in flight are of their configuration", { concurrency: true }, () => {
+  for (const [why, addresses, shared] of [
+    ["the same upstreams", ["127.0.0.1", "127.0.0.2"], true],
+    ["another one", ["127.0.0.1", "127.0.0.2", "127.0.0.3"], false],
+    ["one less", ["127.0.0.2"], false],
+  ] as const)
+    test(`configured meanwhile, ${why}: ${shared ? "one question" : "asked again"}`, () =>
+      withUpstreams([slow, slow], {}, async ({ resolver, servers }) => {
+        const exchange = createExchange(resolver);
+        const before = exchange.ask(questionFor("x.example"), false);
+        resolver.configure(addresses);
+        await Promise.all([before, exchange.ask(questionFor("x.example"), false)]);
+        assert.equal(servers.flatMap(({ asked }) => asked).length, shared ? 1 : 2);
+      }));
 });
 
 describe("questions in flight are shared", { concurrency: true }, () => {

@@ -81,6 +81,19 @@ describe("0x20", { concurrency: true }, () => {
     });
   });
 
+  for (const [mode, code] of [
+    ["auto", 0],
+    ["off", 1],
+  ] as const)
+    test(`${mode}: an error without its question is ${code === 0 ? "no answer; TCP is asked" : "believed"}`, () => {
+      const formerr: Script = ({ query, send }) =>
+        send(Buffer.from([query[0]!, query[1]!, 0x81, 0x81, 0, 0, 0, 0, 0, 0, 0, 0]));
+      const script: Script = (question) => (question.transport === "udp" ? formerr : good)(question);
+      return withUpstreams([script], { settings: { letterCase: mode } }, async ({ resolver }) => {
+        assert.equal((await resolver.resolve(questionFor(name), false)).flags & 15, code);
+      });
+    });
+
   test("a signed question leaves as it is", () =>
     withUpstreams([good], {}, async ({ resolver, servers }) => {
       const query = questionFor(name);

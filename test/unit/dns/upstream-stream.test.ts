@@ -120,6 +120,38 @@ describe("TCP to an upstream", { concurrency: true }, () => {
   });
 });
 
+describe("a reply by TCP for a client over UDP fits one datagram", { concurrency: true }, () => {
+  const rows: [ednsSize: number | undefined, length: number, cut: boolean][] = [
+    [undefined, 300, false],
+    [undefined, 600, true],
+    [1232, 1100, false],
+    [1232, 1300, true],
+    [4096, 1100, false],
+    [4096, 3000, true],
+    [65_535, 60_000, true],
+  ];
+  for (const [ednsSize, length, cut] of rows)
+    test(`EDNS ${ednsSize ?? "absent"}, a text of ${length}: ${cut ? "cut" : "whole"}`, () => {
+      const rdlength = Buffer.alloc(2);
+      rdlength.writeUInt16BE(length);
+      const head = Buffer.concat([Buffer.from([0, 0, 16, 0, 1, 0, 0, 0, 9]), rdlength]);
+      const additional = Buffer.concat([head, text(length)]);
+      const script: Script = ({ query, send }) => send(replyTo(query, { additional }));
+      const options = ednsSize === undefined ? {} : { ednsSize };
+      return withUpstreams(
+        [script],
+        { settings: { letterCase: "auto", tcp: true } },
+        async ({ resolver }) => {
+          const reply = await resolver.resolve(questionFor("www.example", options), false);
+          assert.equal((reply.flags & flag.tc) !== 0, cut);
+          assert.ok(reply.bytes.length <= 1232);
+          const whole = await resolver.resolve(questionFor("www.example", options), true);
+          assert.ok((whole.flags & flag.tc) === 0 && whole.bytes.length > length);
+        },
+      );
+    });
+});
+
 function text(length: number): Buffer {
   const strings = Array.from({ length: length / 100 }, () => Buffer.from(`c${"x".repeat(99)}`));
   return Buffer.concat(strings);
@@ -207,6 +239,11 @@ describe("DNS over TLS", { concurrency: true, ...needs("openssl") }, () => {
       "just over 128",
       questionFor("1.example", { ednsSize: 1232, options: [{ code: 65001, data: Buffer.alloc(90) }] }),
       () => 256,
+    ],
+    [
+      "that padding would make too long: as it is",
+      questionFor("1.example", { ednsSize: 1232, options: [{ code: 65001, data: Buffer.alloc(65_480) }] }),
+      (length) => length,
     ],
     [
       "padded by the client: as it is",

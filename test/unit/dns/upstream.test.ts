@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { patchId, rcodeName, rcodeOf, u16 } from "../../../src/dns/message.ts";
+import { pino } from "pino";
+import { readAsked } from "../../../src/dns/asked.ts";
+import type { Deadlines } from "../../../src/dns/deadlines.ts";
+import { createHealth } from "../../../src/dns/health.ts";
+import { createLetterCase } from "../../../src/dns/letter-case.ts";
+import { patchId, rcodeName, rcodeOf, scanMessage, u16 } from "../../../src/dns/message.ts";
+import { race } from "../../../src/dns/race.ts";
+import type { Upstream } from "../../../src/dns/upstream.ts";
+import { createUdpPool } from "../../../src/dns/upstream-udp.ts";
 import { hasCode } from "../../../src/errors.ts";
 import { questionFor, withUpstreams } from "../../support/dns-upstreams.ts";
 import { replyTo, type Script } from "../../support/scripted-upstream.ts";
@@ -158,6 +166,77 @@ describe("upstreams", { concurrency: true }, () => {
       assert.equal(servers[0]!.asked.at(-1)!.name.toLowerCase(), "back.example");
       assert.ok(said.some(({ msg }) => msg === "DNS upstream answers again"));
     }));
+
+  test("a question too long for a datagram goes by TCP, and the others are none the worse", () =>
+    withUpstreams([good], {}, async ({ resolver, servers }) => {
+      const options = [{ code: 65001, data: Buffer.alloc(65_480) }];
+      const long = questionFor("long.example", { ednsSize: 1232, options });
+      const asked = [long, ...Array.from({ length: 20 }, (_, index) => questionFor(`${index}.example`))];
+      const replies = await Promise.all(asked.map((query) => resolver.resolve(query, false)));
+      assert.deepEqual(new Set(replies.map(rcodeOf)), new Set([0]));
+      const byTcp = servers[0]!.asked.filter(({ transport }) => transport === "tcp");
+      assert.deepEqual(
+        byTcp.map(({ name }) => name),
+        ["long.example"],
+      );
+      assert.equal(resolver.stats()[0]!.silent, 0);
+    }));
+
+  test("a datagram that the kernel finds too long fails alone", () =>
+    withUpstreams([good], {}, async ({ servers }) => {
+      const { address, port } = servers[0]!;
+      const letterCase = createLetterCase("off", address, pino({ level: "silent" }));
+      const udp = createUdpPool(address, port, letterCase, () => undefined);
+      const options = [{ code: 65001, data: Buffer.alloc(65_480) }];
+      const queries = [
+        ...Array.from({ length: 16 }, (_, index) => questionFor(`${index}.example`)),
+        questionFor("long.example", { ednsSize: 1232, options }),
+      ];
+      const said = await Promise.all(
+        queries.map(
+          (query) =>
+            new Promise<string>((resolve) =>
+              udp.ask(readAsked(query)!, {
+                answered: () => resolve("answered"),
+                miscased: () => resolve("miscased"),
+                failed: (error) => resolve((error as NodeJS.ErrnoException).code ?? error.message),
+              }),
+            ),
+        ),
+      );
+      udp.retire();
+      assert.deepEqual(said, [...new Array(16).fill("answered"), "EMSGSIZE"]);
+    }));
+
+  test("an upstream that throws is one that failed: the next is asked, and nothing is left behind", async () => {
+    const waiting = new Set<unknown>();
+    const deadlines: Deadlines = {
+      add: (one) => void waiting.add(one),
+      delete: (one) => void waiting.delete(one),
+    };
+    const upstream = (address: string, ask: Upstream["ask"]): Upstream => ({
+      ...{ address, ask, sent: () => false, transport: () => "udp", problem: () => undefined },
+      retire: () => undefined,
+    });
+    const log = pino({ level: "silent" });
+    const asked = readAsked(questionFor("www.example"))!;
+    const reply = scanMessage(replyTo(Buffer.from(asked.bytes)))!;
+    const members = [
+      upstream("throws", () => {
+        throw new RangeError("a bug");
+      }),
+      upstream("good", (_asked, _whole, sink) => {
+        setImmediate(() => sink.answered(reply));
+        return { cancel: () => undefined };
+      }),
+    ].map((each) => ({ upstream: each, health: createHealth(each, log, () => undefined) }));
+    const found = await new Promise((resolve, reject) =>
+      race(asked, false, members, deadlines, { resolve, reject }),
+    );
+    for (const { health } of members) health.stop();
+    assert.equal(found, reply);
+    assert.equal(waiting.size, 0);
+  });
 
   test("latencies and counts of an upstream", () =>
     withUpstreams([good], {}, async ({ resolver }) => {

@@ -134,6 +134,15 @@ describe("answered from the cache", () => {
       assertHit(ask(lab, queryBytes({ name }), { flow, details }), reply, flow);
     });
 
+  test("an answer too long for a packet is counted, and the next one leaves", async () => {
+    const lab = await cacheLab();
+    const { context } = ask(lab, queryBytes({ name })).questions[0]!;
+    assert.deepEqual(lab.observe(() => lab.pump.reply(context, new Uint8Array(65_535))).drops, {
+      DEVICE_REFUSED: 1,
+    });
+    assert.equal(lab.observe(() => lab.pump.reply(context, new Uint8Array(100))).outputs.length, 1);
+  });
+
   test("a batch of questions is a batch of answers", async () => {
     const lab = await cacheLab();
     const reply = replyBytes({ name }, { answers: [answersOf.A!(name, ttl)] });

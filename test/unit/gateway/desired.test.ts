@@ -247,6 +247,20 @@ for (const [name, addresses, defaultSources, expected] of [
     assert.match(warnings.join(), expected.length > 0 ? /^$/ : /every IPv4 address of one is in an internal/);
   });
 
+for (const [rateLimit, workers, share] of [
+  [0, 4, undefined],
+  [1000, 1, undefined],
+  [1000, 4, 250],
+  [1, 2, 1],
+] as const)
+  test(`dnsRateLimit ${rateLimit}, ${workers} workers: ${share ? "the share of each is said" : "nothing to say"}`, () => {
+    const dns = { subnet: "10.50.0.0/24", upstreams: [], maxTtl: 120, reservedStatic: 0, rateLimit };
+    const { warnings } = desire(egress(sharedPool(["2001:db8::a"]), { dns }), facts, workers);
+    const said = warnings.filter((text) => text.startsWith(`dnsRateLimit ${rateLimit}: `));
+    assert.equal(said.length, share === undefined ? 0 : 1);
+    if (share !== undefined) assert.match(said[0]!, new RegExp(`workers lets ${share} questions`));
+  });
+
 for (const [upstream, said] of [
   ["192.0.2.2", true],
   ["10.244.1.1", true],
