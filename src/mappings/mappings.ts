@@ -95,7 +95,7 @@ export interface MappingStatus {
 
 const defaultMaxTtl = 120;
 const startPatienceMs = 2000;
-const poolLookMs = 2000;
+const lookMs = 2000;
 const negativeMs = 400;
 const maxNegative = 4096;
 const maxLookups = 256;
@@ -129,6 +129,7 @@ export function createMappings(parts: MappingParts): Mappings {
   let subnet = "";
   let poolLook: NodeJS.Timeout | undefined;
   let running: Promise<unknown> | undefined;
+  let reconciling: Promise<void> | undefined;
 
   /** `read` says what the store holds at an address; when somebody changed that meanwhile, it is asked again. */
   async function settle<T extends { nat4: number; value: string | undefined } | undefined>(
@@ -152,6 +153,7 @@ export function createMappings(parts: MappingParts): Mappings {
   async function claim(host6: string, trace?: Trace): Promise<Allocation> {
     if (pool === undefined) return { kind: "exhausted" };
     const from = pool;
+    await reconcile();
     for (let attempt = 0; attempt < attempts; attempt++) {
       const sentMs = performance.now();
       const mapped = await settle(async () => {
@@ -197,10 +199,22 @@ export function createMappings(parts: MappingParts): Mappings {
 
   /** What was given out while the store was away goes into it before anything else is believed. */
   async function reconcile(): Promise<void> {
+    if (reconciling === undefined && !hasJournalled()) return;
+    reconciling ??= storeJournalled().finally(() => {
+      reconciling = undefined;
+    });
+    await reconciling;
+  }
+
+  const hasJournalled = () => (journal?.entries().length ?? 0) > 0;
+
+  async function storeJournalled(): Promise<void> {
     for (const { nat4, host6, leaseS } of journal?.entries() ?? []) {
-      if (await assertMapping(store, { nat4, host6, leaseS }, keeper, conflict))
-        log.info(`${numberToIpv4(nat4)} for ${host6}, given out while it was away, is in ${store.name} now`);
+      const stored = await assertMapping(store, { nat4, host6, leaseS }, keeper, conflict);
       await journal?.settled(nat4);
+      if (stored)
+        log.info(`${numberToIpv4(nat4)} for ${host6}, given out while it was away, is in ${store.name} now`);
+      else void reread(nat4);
     }
   }
 
@@ -211,6 +225,7 @@ export function createMappings(parts: MappingParts): Mappings {
 
   async function reread(nat4: number): Promise<void> {
     try {
+      await reconcile();
       await settle(async () => ({ nat4, value: await store.get(numberToIpv4(nat4)) }));
     } catch (error) {
       log.debug({ err: error, nat4: numberToIpv4(nat4) }, "a mapping could not be read");
@@ -243,6 +258,12 @@ export function createMappings(parts: MappingParts): Mappings {
     if (pool !== undefined) forecast.look(subnet, pool.size, table.used());
   }
 
+  function look(): void {
+    lookAtPool(false);
+    // The watch may not have noticed that the store was away.
+    if (store.connected()) reconcile().catch((error) => log.debug({ err: error }, "the journal has to wait"));
+  }
+
   async function ask(nat4: number): Promise<string | undefined> {
     await settle(async () => ({ nat4, value: await store.get(numberToIpv4(nat4)) }));
     const host6 = table.hostOf(nat4);
@@ -263,7 +284,7 @@ export function createMappings(parts: MappingParts): Mappings {
     async start() {
       for (const { nat4, value } of journal?.entries() ?? []) await sync.apply(nat4, value);
       running ??= Promise.all([sync, keeper, names].map((part) => part.run(stop.signal)));
-      poolLook ??= setInterval(() => lookAtPool(false), poolLookMs).unref();
+      poolLook ??= setInterval(look, lookMs).unref();
       await Promise.race([sync.loaded, sleep(startPatienceMs, stop.signal)]);
     },
     setPool(next) {

@@ -66,6 +66,28 @@ describe("a journal for the time that Redis is away", needs("redis-server"), () 
     }
   });
 
+  test("a break of the command connection alone: what was given out meanwhile is in Redis soon, and nobody else's", async () => {
+    const tiny = "10.2.0.0/32";
+    const journal = await openJournal(folder(4), folder(4), { number: 1, count: 1 }, quiet);
+    const one = await mappingGateway(place, { subnet: tiny }, { journal });
+    const other = await mappingGateway(place, { subnet: tiny });
+    try {
+      await Promise.all([one.mappings.start(), other.mappings.start()]);
+      const clients = (await place.redis!.cli("CLIENT", "LIST")).split("\n");
+      for (const client of clients.filter((line) => /name=egress46.* sub=0 /.test(line)))
+        await place.redis!.cli("CLIENT", "KILL", "ID", /^id=(\d+)/.exec(client)![1]!);
+      await until("away", () => !one.store.connected());
+      const mapped = { kind: "mapped", nat4: "10.2.0.0" };
+      assert.deepEqual(await one.mappings.mapHost("2001:db8:4::1"), mapped);
+      await until("settled", () => journal.entries().length === 0);
+      assert.deepEqual(await other.mappings.mapHost("2001:db8:4::2"), { kind: "exhausted" });
+      assert.deepEqual(await one.mappings.mapHost("2001:db8:4::1"), mapped);
+    } finally {
+      await Promise.all([one.close(), other.close()]);
+      await journal.close();
+    }
+  });
+
   test("a gateway that is started anew while Redis is away still has what it gave out", async () => {
     const slice = { number: 1, count: 2 };
     const first = await openJournal(folder(3), folder(3), slice, quiet);
