@@ -171,7 +171,7 @@ export function createMappings(parts: MappingParts): Mappings {
         return { kind: "exhausted" };
       }
       if (mapped.made) keeper.claimed(mapped.nat4, sentMs);
-      if (await keeper.answer(mapped.nat4)) return handOut(mapped.nat4, host6, trace);
+      if (await keeper.answer(mapped.nat4, host6)) return handOut(mapped.nat4, host6, trace);
     }
     throw new Eg46Error("EG46_STORE_UNAVAILABLE", `${store.name}: an entry keeps ending while it is claimed`);
   }
@@ -185,7 +185,8 @@ export function createMappings(parts: MappingParts): Mappings {
       const made = await journal.allocate(from, host6, taken, keeper.terms()?.leaseS ?? 0);
       if (made === undefined) throw cause ?? new Eg46Error("EG46_STORE_UNAVAILABLE", `${store.name} is away`);
       await sync.apply(made.nat4, made.value);
-      await keeper.answer(made.nat4);
+      // Another host has it in the store, which is back.
+      if (!(await keeper.answer(made.nat4, host6))) return claim(host6, trace);
       return handOut(made.nat4, host6, trace);
     };
     if (!store.connected()) return fallBack();
@@ -243,7 +244,7 @@ export function createMappings(parts: MappingParts): Mappings {
 
   async function answerWith(nat4: number, host6: string, trace?: Trace): Promise<Allocation> {
     await table.pending(nat4);
-    if (await keeper.answer(nat4)) return handOut(nat4, host6, trace);
+    if (await keeper.answer(nat4, host6)) return handOut(nat4, host6, trace);
     await reread(nat4);
     return claimOnce(host6, trace);
   }

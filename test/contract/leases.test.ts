@@ -176,6 +176,29 @@ describe("leased mappings and a Redis that is away", needs("redis-server"), () =
     }
   });
 
+  test("learnt from another gateway and answered with while Redis is away, a mapping outlives its lease, too", async () => {
+    const [one, other] = [
+      await mappingGateway(place, { subnet: "10.10.0.0/24", maxTtl }, { life }),
+      await mappingGateway(place, { subnet: "10.10.0.0/24", maxTtl }, { life: { ...life, graceMs: 5000 } }),
+    ];
+    try {
+      await Promise.all([one.mappings.start(), other.mappings.start()]);
+      const answer = await one.mappings.mapHost("2001:db8::1");
+      const nat4 = answer.kind === "mapped" ? answer.nat4 : "";
+      await until("learnt", () => other.held.has(nat4));
+      place.redis?.pause();
+      await until("away", () => !other.mappings.status().storeConnected);
+      assert.deepEqual(await other.mappings.mapHost("2001:db8::1"), answer);
+      await delay(1500);
+      place.redis?.resume();
+      await until("stored anew", async () => (await place.foreignGet(keyOf(nat4))) !== "", 8000);
+      assert.equal(other.held.get(nat4), "2001:db8::1");
+    } finally {
+      place.redis?.resume();
+      await Promise.all([one.close(), other.close()]);
+    }
+  });
+
   test("a store that came back with another host at an address: that is reported, and the store wins", async () => {
     const { log, lines } = recorded();
     const one = await mappingGateway(place, { subnet: "10.9.0.0/24" }, { log });
