@@ -51,7 +51,8 @@ export interface Keeper {
 interface Leased {
   readonly leaseS: number;
   own: boolean;
-  foreign: boolean;
+  /** performance.now() until which it counts as somebody's by hand: it is asked again. */
+  foreignUntilMs: number;
   /** performance.now() until which the store has the entry for certain. */
   assuredMs: number;
 }
@@ -108,7 +109,9 @@ export function createKeeper(parts: {
       const state = leased.get(nat4);
       if (state === undefined || table.hostOf(nat4) !== host6) continue;
       if (renewal === "renewed") state.assuredMs = Math.floor(sentMs + leases[index]!.entryMs);
-      state.foreign = renewal === "foreign";
+      if (renewal !== "foreign") continue;
+      state.assuredMs = 0;
+      state.foreignUntilMs = Math.floor(sentMs + state.leaseS * 250);
     }
     return renewals;
   }
@@ -143,8 +146,9 @@ export function createKeeper(parts: {
   /** False: the entry isn't there any more. */
   async function assure(nat4: number, host6: string): Promise<boolean> {
     const state = leased.get(nat4);
-    if (state === undefined || state.foreign) return true;
-    if (state.assuredMs - performance.now() >= keepMs() + state.leaseS * 500) return true;
+    const now = performance.now();
+    if (state === undefined || now < state.foreignUntilMs) return true;
+    if (state.assuredMs - now >= keepMs() + state.leaseS * 500) return true;
     try {
       if (store.connected()) return (await renewSoon({ nat4, host6 })) !== "gone";
     } catch {}
@@ -160,7 +164,7 @@ export function createKeeper(parts: {
     const busy = await sessions();
     const due: Mapping[] = [];
     for (const [nat4, state] of leased) {
-      if (state.foreign || !(usedUntilMs.has(nat4 | 0) || busy.has(nat4))) continue;
+      if (now < state.foreignUntilMs || !(usedUntilMs.has(nat4 | 0) || busy.has(nat4))) continue;
       const host6 = table.hostOf(nat4);
       if (host6 !== undefined && state.assuredMs - now < keepMs() + state.leaseS * 750)
         due.push({ nat4, host6 });
@@ -183,7 +187,7 @@ export function createKeeper(parts: {
       const state = leased.get(nat4);
       if (leaseS === 0) leased.delete(nat4);
       else if (state?.leaseS !== leaseS)
-        leased.set(nat4, { leaseS, own: false, foreign: false, assuredMs: 0 });
+        leased.set(nat4, { leaseS, own: false, foreignUntilMs: 0, assuredMs: 0 });
       if (leaseS === 0 || leaseS * 1000 >= shortestMs) return;
       shortestMs = leaseS * 1000;
       hurry.abort();
@@ -192,17 +196,14 @@ export function createKeeper(parts: {
       const state = leased.get(nat4);
       if (state === undefined) return;
       state.own = true;
-      state.foreign = false;
+      state.foreignUntilMs = 0;
       state.assuredMs = Math.floor(sentMs + (termsOf(state.leaseS)?.entryMs ?? 0));
     },
     async answer(nat4, host6) {
       usedUntilMs.set(nat4 | 0, Math.floor(performance.now() + keepMs()));
       return (await assure(nat4, host6)) && table.hostOf(nat4) === host6;
     },
-    isLeased(nat4) {
-      const state = leased.get(nat4);
-      return state !== undefined && !state.foreign && state.assuredMs > 0;
-    },
+    isLeased: (nat4) => (leased.get(nat4)?.assuredMs ?? 0) > 0,
     leaseS: (nat4) => leased.get(nat4)?.leaseS ?? 0,
     lapsed(nat4) {
       const state = leased.get(nat4);

@@ -13,10 +13,19 @@ export async function setLeased(redis: Redis, nat4: string, value: string, lease
   const { host6, entryMs, heldMs } = lease;
   const [key, held] = [keyOf(nat4), heldKey(nat4)];
   const hold = () => redis.set(held, host6, "PX", heldMs);
-  // The two keys are of different slots. Who finds the entry without its record beside it takes the address for taken.
   if ((redis as { isCluster?: boolean }).isCluster === true) {
-    if ((await redis.set(key, value, "PX", entryMs, "NX")) === null) return 0;
-    await Promise.all([hold(), redis.set(leasesMark, "1")]);
+    // Keys of different slots: the hold comes first, for an entry without one would never be renewed.
+    const [placed] = await Promise.all([
+      redis.set(held, host6, "PX", heldMs, "NX"),
+      redis.set(leasesMark, "1"),
+    ]);
+    if (placed === null && (await redis.get(held)) !== host6) return 0;
+    if ((await redis.set(key, value, "PX", entryMs, "NX")) === null) {
+      const winner = decodeValue((await redis.get(key)) ?? "")?.host6;
+      if (placed !== null && winner !== host6) await redis.del(held);
+      return 0;
+    }
+    if (placed === null) await hold();
     return 1;
   }
   const [created, holds] = await both(
