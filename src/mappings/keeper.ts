@@ -29,6 +29,8 @@ export interface Keeper {
   terms(): LeaseTerms | undefined;
   /** Of an entry with a timeout of so many seconds. */
   termsOf(leaseS: number): LeaseTerms | undefined;
+  /** The longest that an address may be held whose entry we don't have, milliseconds. */
+  holdMs(): number;
   /** Seconds that an answer may live at most. */
   setTtl(maxTtl: number): void;
   /** What the store holds at an address, undefined = nothing. */
@@ -85,7 +87,8 @@ export function createKeeper(parts: {
   let looked: Promise<ReadonlySet<number>> | undefined;
   let lookedMs = 0;
   let hurry = new AbortController();
-  let waiting: { nat4: number; host6: string; done(renewal: Renewal): void; failed(error: unknown): void }[] = [];
+  let waiting: { nat4: number; host6: string; done(renewal: Renewal): void; failed(error: unknown): void }[] =
+    [];
 
   /** What an answer that leaves now may be used for. */
   const keepMs = () => ttlMs + life.graceMs;
@@ -179,6 +182,7 @@ export function createKeeper(parts: {
   return {
     terms: () => termsOf(Math.ceil(life.leaseMs / 1000)),
     termsOf,
+    holdMs: () => life.leaseMs + keepMs() + life.quarantineMs,
     setTtl(maxTtl) {
       ttlMs = maxTtl * 1000;
     },

@@ -15,6 +15,7 @@ import { inSubnet, likelyFree, type Pool, poolOf } from "./pool.ts";
 import { createPoolAlarm } from "./pool-alarm.ts";
 import { sparing } from "./reassert.ts";
 import { assertMapping, type Conflict, reportConflict, rescueMappings } from "./rescue.ts";
+import { createResting } from "./resting.ts";
 import type { MappingStore } from "./store.ts";
 import { createSubnets } from "./subnets.ts";
 import { createSync } from "./sync.ts";
@@ -108,13 +109,21 @@ export function createMappings(parts: MappingParts): Mappings {
   const table = createMappingTable();
   const keeper = createKeeper({ store, table, life, sessions, log, gone: (nat4) => void reread(nat4) });
   const sync = createSync(store, parts.sink, table, log, {
-    seen: keeper.seen,
+    seen(nat4, value) {
+      const [host6, terms] = [table.hostOf(nat4), keeper.termsOf(keeper.leaseS(nat4))];
+      if (journal && value === undefined && host6 && terms) resting.ended(nat4, host6, terms.heldMs);
+      keeper.seen(nat4, value);
+    },
     leased: (nat4) => keeper.leaseS(nat4) > 0,
     lapsed: keeper.lapsed,
-    beforeLoad: reconcile,
+    async beforeLoad() {
+      await reconcile();
+      if (journal) await resting.load(store.records, keeper.holdMs());
+    },
     rescue: (nat4s) => rescueMappings(store, nat4s, { table, keeper, conflict, log }),
   });
   const spared = sparing(store, (nat4) => table.hostOf(ipv4ToNumber(nat4)));
+  const resting = createResting();
   const names = createNames(store.records, log);
   const forecast = createForecast();
   let conflicts = 0;
@@ -181,7 +190,8 @@ export function createMappings(parts: MappingParts): Mappings {
     if (journal === undefined || pool === undefined) return claim(host6, trace);
     const from = pool;
     const fallBack = async (cause?: unknown): Promise<Allocation> => {
-      const taken = (nat4: number) => table.hostOf(nat4) !== undefined || table.malformed.has(nat4);
+      const taken = (nat4: number) =>
+        table.hostOf(nat4) !== undefined || table.malformed.has(nat4) || resting.keeps(nat4, host6);
       const made = await journal.allocate(from, host6, taken, keeper.terms()?.leaseS ?? 0);
       if (made === undefined) throw cause ?? new Eg46Error("EG46_STORE_UNAVAILABLE", `${store.name} is away`);
       await sync.apply(made.nat4, made.value);

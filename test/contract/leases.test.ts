@@ -212,8 +212,7 @@ describe("a claim with a lease in a Redis Cluster", needs("redis-server"), () =>
   test("the hold's node is away: there is no entry either", async () => {
     const nodeOf = (key: string) => Math.floor(slotOf(key) / 5461.34);
     const nat4 = ["10.1.0.3", "10.1.0.4", "10.1.0.5", "10.1.0.6", "10.1.0.7"].find(
-      (each) =>
-        nodeOf(keyOf(each)) !== nodeOf(heldKey(each)) && nodeOf(heldKey(each)) !== nodeOf(leasesMark),
+      (each) => nodeOf(keyOf(each)) !== nodeOf(heldKey(each)) && nodeOf(heldKey(each)) !== nodeOf(leasesMark),
     )!;
     const node = cluster.nodes[nodeOf(heldKey(nat4))]!;
     node.pause();
