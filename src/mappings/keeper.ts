@@ -37,6 +37,8 @@ export interface Keeper {
   seen(nat4: number, value: MappingValue | undefined): void;
   /** We made the entry, by a call that began at `sentMs` (performance.now). */
   claimed(nat4: number, sentMs: number): void;
+  /** The store may have lost what it acknowledged: nothing is assured any more. */
+  doubt(): void;
   /** An answer with the host's address is about to leave. False: that isn't its entry (any more), so it must not. */
   answer(nat4: number, host6: string): Promise<boolean>;
   /** Made, or renewed, here by our rules: so it isn't anybody's by hand. */
@@ -202,6 +204,9 @@ export function createKeeper(parts: {
       state.own = true;
       state.foreignUntilMs = 0;
       state.assuredMs = Math.floor(sentMs + (termsOf(state.leaseS)?.entryMs ?? 0));
+    },
+    doubt() {
+      for (const state of leased.values()) state.assuredMs = Math.min(state.assuredMs, 1);
     },
     async answer(nat4, host6) {
       usedUntilMs.set(nat4 | 0, Math.floor(performance.now() + keepMs()));

@@ -116,6 +116,7 @@ export function createMappings(parts: MappingParts): Mappings {
     },
     leased: (nat4) => keeper.leaseS(nat4) > 0,
     lapsed: keeper.lapsed,
+    doubt: keeper.doubt,
     async beforeLoad() {
       await reconcile();
       if (journal) await resting.load(store.records, keeper.holdMs());

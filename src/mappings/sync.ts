@@ -35,6 +35,8 @@ export interface SyncHooks {
   leased(nat4: number): boolean;
   /** Whether an entry that ended may have done so by itself, and not by anybody's will. */
   lapsed(nat4: number): boolean;
+  /** The store may have lost what it acknowledged, also of what it has now. */
+  doubt(): void;
   /** Stores known mappings anew, which the store lacks and somebody still uses; resolves to those that stay. */
   rescue(nat4s: readonly number[]): Promise<ReadonlySet<number>>;
 }
@@ -141,6 +143,7 @@ export function createSync(
       for (const nat4 of missing)
         if (!rescued?.has(nat4) && !changed(nat4)) batch.push(applyLater(nat4, back.get(nat4)));
       await Promise.all(batch);
+      if (lost) hooks.doubt();
       guard.settled();
     });
 

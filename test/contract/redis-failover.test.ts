@@ -288,12 +288,14 @@ describe("redis: lost entries, refusals, access lists", needs("redis-server"), (
     }
   });
 
-  test("--redis-wait 1 where there is no replica refuses claims; off doesn't ask", async () => {
+  test("--redis-wait 1 where there is no replica refuses claims and renewals; off doesn't ask", async () => {
     const redis = await startRedis();
     const strict = await openStore({ spec: redis.url, redisWait: 1, log: quiet });
     const lax = await openStore({ spec: redis.url, redisWait: "off", log: quiet });
     try {
       await rejectsSoon(strict.claim("10.0.0.1", value), /0 of 1 replicas/);
+      const lease = { nat4: "10.0.0.1", host6: "2001:db8::1", own: true, entryMs: 9000, heldMs: 9000 };
+      await rejectsSoon(strict.renew([lease]), /0 of 1 replicas/);
       assert.equal(await lax.claim("10.0.0.2", value), true);
     } finally {
       await strict.close();

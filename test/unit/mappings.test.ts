@@ -270,4 +270,39 @@ describe("mappings on LMDB", () => {
         await store.release(nat4);
       }
     });
+
+  test("after a failover what was assured is renewed again before it is answered with", async () => {
+    let lineage = "one";
+    let renewals = 0;
+    let resync = () => {};
+    const failing: MappingStore = {
+      ...store,
+      lineage: () => lineage,
+      watch(listener, signal) {
+        resync = listener.resync;
+        return store.watch(listener, signal);
+      },
+      async renew(leases) {
+        renewals++;
+        return store.renew(leases);
+      },
+    };
+    const life = { leaseMs: 60_000, graceMs: 60_000, quarantineMs: 0 };
+    const fresh = createMappings({ store: failing, sink: recorder(), log: quiet, life });
+    fresh.setPool({ subnet: "10.15.0.0/24", reserved: 0 });
+    await fresh.start();
+    try {
+      const answer = await fresh.mapHost("2001:db8::61");
+      assert.deepEqual(await fresh.mapHost("2001:db8::61"), answer);
+      assert.equal(renewals, 0);
+      lineage = "two";
+      resync();
+      await until("renewed", async () => {
+        assert.deepEqual(await fresh.mapHost("2001:db8::61"), answer);
+        return renewals === 1;
+      });
+    } finally {
+      await fresh.close();
+    }
+  });
 });
