@@ -13,9 +13,9 @@ import { createMappingTable } from "./mapping-table.ts";
 import { createNames } from "./names.ts";
 import { inSubnet, likelyFree, type Pool, poolOf } from "./pool.ts";
 import { createPoolAlarm } from "./pool-alarm.ts";
-import { sparing } from "./reassert.ts";
 import { assertMapping, type Conflict, reportConflict, rescueMappings } from "./rescue.ts";
 import { createResting } from "./resting.ts";
+import { sparing } from "./sparing.ts";
 import type { MappingStore } from "./store.ts";
 import { createSubnets } from "./subnets.ts";
 import { createSync } from "./sync.ts";
@@ -114,14 +114,14 @@ export function createMappings(parts: MappingParts): Mappings {
       if (journal && value === undefined && host6 && terms) resting.ended(nat4, host6, terms.heldMs);
       keeper.seen(nat4, value);
     },
-    leased: (nat4) => keeper.leaseS(nat4) > 0,
     lapsed: keeper.lapsed,
     doubt: keeper.doubt,
     async beforeLoad() {
       await reconcile();
       if (journal) await resting.load(store.records, keeper.holdMs());
     },
-    rescue: (nat4s) => rescueMappings(store, nat4s, { table, keeper, conflict, log }),
+    conflict,
+    rescue: (nat4s) => rescueMappings(store, nat4s, { table, keeper, conflict: lost, log }),
   });
   const spared = sparing(store, (nat4) => table.hostOf(ipv4ToNumber(nat4)));
   const resting = createResting();
@@ -222,17 +222,22 @@ export function createMappings(parts: MappingParts): Mappings {
 
   async function storeJournalled(): Promise<void> {
     for (const { nat4, host6, leaseS } of journal?.entries() ?? []) {
-      const stored = await assertMapping(store, { nat4, host6, leaseS }, keeper, conflict);
+      const stored = await assertMapping(store, { nat4, host6, leaseS }, keeper, lost);
       await journal?.settled(nat4);
       if (stored)
         log.info(`${numberToIpv4(nat4)} for ${host6}, given out while it was away, is in ${store.name} now`);
-      else void reread(nat4);
     }
   }
 
   function conflict(found: Conflict): void {
     conflicts++;
     reportConflict(log, store.name, found);
+  }
+
+  /** Its address is another's in the store, which must show here as well. */
+  function lost(found: Conflict): void {
+    conflict(found);
+    void reread(found.nat4);
   }
 
   async function reread(nat4: number): Promise<void> {
@@ -342,7 +347,7 @@ export function createMappings(parts: MappingParts): Mappings {
     status: () => ({
       known: table.size,
       malformed: table.malformed.size,
-      conflicts: sync.conflicts() + conflicts,
+      conflicts,
       poolSize: pool?.size ?? 0,
       poolUsed: table.used(),
       poolGrowth: forecast.growth(),

@@ -8,6 +8,7 @@ import { bytesToIpv6, numberToIpv4 } from "../../src/addresses.ts";
 import { encodeValue, keyOf } from "../../src/mappings/codec.ts";
 import { createMappings } from "../../src/mappings/mappings.ts";
 import { openStore, type StoreOptions } from "../../src/mappings/open.ts";
+import { heldKey, leasesMark } from "../../src/mappings/record-keys.ts";
 import type { MappingStore } from "../../src/mappings/store.ts";
 import { needs } from "../support/exec.ts";
 import { quiet, recorded, until } from "../support/mapping-stores.ts";
@@ -243,23 +244,33 @@ describe("redis: lost entries, refusals, access lists", needs("redis-server"), (
     const one = await gateway(redis.url, "10.20.0.0/24", log);
     try {
       const answers = [];
-      for (const host of ["2001:db8::a", "2001:db8::b"]) answers.push(await one.mappings.mapHost(host));
-      const [kept, taken] = answers.map((each) => (each.kind === "mapped" ? each.nat4 : ""));
+      for (const host of ["2001:db8::a", "2001:db8::b", "2001:db8::d"])
+        answers.push(await one.mappings.mapHost(host));
+      const [kept, taken, held] = answers.map((each) => (each.kind === "mapped" ? each.nat4 : ""));
       await redis.kill();
       await until("away", () => !one.store.connected());
       await redis.restart();
-      await redis.cli("SETNX", keyOf(taken!), encodeValue("2001:db8::c"));
+      await redis.cli(
+        ...["MSET", keyOf(taken!), encodeValue("2001:db8::c")],
+        ...[heldKey(held!), "2001:db8::c", leasesMark, "1"],
+      );
       await until(
         "put back",
         async () => (await redis.cli("GET", keyOf(kept!))) === encodeValue("2001:db8::a"),
       );
       await until("the store wins", () => one.held.get(taken!) === "2001:db8::c");
       assert.equal(one.held.get(kept!), "2001:db8::a");
-      await until("counted", () => one.mappings.status().conflicts === 1);
-      assert.ok(
-        lines.some((line) => line.includes(`${taken} is another host's`)),
-        JSON.stringify(lines),
-      );
+      await until("counted", () => one.mappings.status().conflicts === 2);
+      for (const [nat4, host6] of [
+        [taken, "2001:db8::b"],
+        [held, "2001:db8::d"],
+      ])
+        assert.ok(
+          lines.some((line) => line.startsWith(`mapping conflict: ${nat4} was given out for ${host6}, `)),
+          JSON.stringify(lines),
+        );
+      await until("the held one is gone", () => !one.held.has(held!));
+      assert.equal(await redis.cli("GET", keyOf(held!)), "");
       // The host that lost its address gets another one.
       const next = await one.mappings.mapHost("2001:db8::b");
       assert.ok(next.kind === "mapped" && next.nat4 !== taken);

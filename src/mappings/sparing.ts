@@ -1,0 +1,17 @@
+import { decodeValue } from "./codec.ts";
+import type { MappingStore } from "./store.ts";
+
+/**
+ * The store as a claim may see it: what we have for one host is not free for another, whatever the store says. After a
+ * failover it may not have it back yet.
+ */
+export function sparing(store: MappingStore, known: (nat4: string) => string | undefined): MappingStore {
+  return {
+    ...store,
+    async claim(nat4, ...entry) {
+      const host6 = known(nat4);
+      const taken = host6 !== undefined && host6 !== decodeValue(entry[0])?.host6;
+      return taken ? false : await store.claim(nat4, ...entry);
+    },
+  };
+}
