@@ -349,6 +349,30 @@ describe("redis: lost entries, refusals, access lists", needs("redis-server"), (
     }
   });
 
+  test("claims on a read-only replica: the connection stays, the log is quiet, the status says why", async () => {
+    const primary = await startRedis();
+    const replica = await startRedis({ config: [`replicaof 127.0.0.1 ${primary.port}`] });
+    const { log, lines } = recorded();
+    const store = await openStore({ spec: replica.url, log });
+    const received = async () =>
+      Number(/total_connections_received:(\d+)/.exec(await replica.cli("INFO", "stats"))?.[1]);
+    try {
+      await until("usable", () => store.connected());
+      const before = await received();
+      for (let turn = 0; turn < 100; turn++) {
+        await assert.rejects(store.claim("10.0.0.1", value), unavailable);
+        await delay(10);
+      }
+      assert.ok((await received()) - before < 10);
+      assert.ok(lines.length <= 4, lines.join("\n"));
+      await until("told", () => /it is a replica/.test(store.problem() ?? ""));
+    } finally {
+      await store.close();
+      await replica.stop();
+      await primary.stop();
+    }
+  });
+
   test("the access list of docs/redis.md is enough", async () => {
     const text = readFileSync(fileURLToPath(new URL("../../../docs/redis.md", import.meta.url)), "utf8");
     const rules = /^ACL SETUSER egress46 on >PASSWORD (.*)$/m.exec(text)?.[1];
