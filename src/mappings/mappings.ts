@@ -4,7 +4,7 @@ import { Eg46Error, hasCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { Trace } from "../trace.ts";
 import { type Allocation, allocate } from "./allocator.ts";
-import { canonicalHost6 } from "./codec.ts";
+import { canonicalHost6, decodeValue } from "./codec.ts";
 import { callBudgetMs, sleep } from "./deadline.ts";
 import { createForecast } from "./forecast.ts";
 import type { Journal } from "./journal.ts";
@@ -150,7 +150,9 @@ export function createMappings(parts: MappingParts): Mappings {
         const result = await read();
         if (result === undefined) return { result };
         const { nat4, value } = result;
-        const overtaken = changed(nat4);
+        const host6 = value === undefined ? undefined : decodeValue(value)?.host6;
+        // A change to what was read (a renewed lease) says nothing against it.
+        const overtaken = changed(nat4) && (host6 === undefined || host6 !== table.hostOf(nat4));
         const installed = overtaken ? undefined : sync.apply(nat4, value);
         await installed;
         return overtaken ? undefined : { result };

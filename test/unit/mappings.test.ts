@@ -305,4 +305,31 @@ describe("mappings on LMDB", () => {
       await fresh.close();
     }
   });
+
+  test("a value that is told again and again while it is read is no change", async () => {
+    const [nat4, value] = ["10.16.0.7", encodeValue("2001:db8::62")];
+    let changed = (_nat4: string, _value: string) => {};
+    const telling: MappingStore = {
+      ...store,
+      watch(listener, signal) {
+        changed = listener.changed;
+        return store.watch({ changed() {}, resync: listener.resync }, signal);
+      },
+      async get(text) {
+        const found = await store.get(text);
+        if (found !== undefined) changed(text, found);
+        return found;
+      },
+    };
+    const fresh = createMappings({ store: telling, sink: recorder(), log: quiet });
+    fresh.setPool({ subnet: "10.16.0.0/24", reserved: 0 });
+    await fresh.start();
+    try {
+      await store.claim(nat4, value);
+      assert.equal(await fresh.lookup(nat4), "2001:db8::62");
+    } finally {
+      await fresh.close();
+      await store.release(nat4);
+    }
+  });
 });
