@@ -165,7 +165,7 @@ export function createKeeper(parts: {
   async function round(): Promise<void> {
     const now = performance.now();
     for (const [nat4, untilMs] of usedUntilMs) if (untilMs < now) usedUntilMs.delete(nat4);
-    if (leased.size === 0 || !store.connected()) return;
+    if (leased.size === 0 || !(store.partly ?? store.connected)()) return;
     const busy = await sessions();
     const due: Mapping[] = [];
     for (const [nat4, state] of leased) {

@@ -55,9 +55,17 @@ export async function renewLeased(call: Call, leases: readonly RenewableLease[])
   const outcomes: Renewal[] = [];
   for (let start = 0; start < leases.length; start += batchSize) {
     const batch = leases.slice(start, start + batchSize);
-    outcomes.push(...(await call("PEXPIRE", (redis) => Promise.all(batch.map((one) => renew(redis, one))))));
+    outcomes.push(...(await call("PEXPIRE", (redis) => renewAll(redis, batch))));
   }
   return outcomes;
+}
+
+/** In a Cluster, one node that is away must not end what the others have. */
+async function renewAll(redis: Redis, leases: readonly RenewableLease[]): Promise<Renewal[]> {
+  const settled = await Promise.allSettled(leases.map((lease) => renew(redis, lease)));
+  const failed = settled.filter((each) => each.status === "rejected");
+  if (failed.length === leases.length) throw failed[0]!.reason;
+  return settled.map((each) => (each.status === "fulfilled" ? each.value : "unknown"));
 }
 
 async function renew(redis: Redis, lease: RenewableLease): Promise<Renewal> {

@@ -117,6 +117,7 @@ export function openRedisStore(nodes: RedisNodes, log: Logger): MappingStore {
   return {
     name: nodes.name,
     connected: nodes.connected,
+    partly: () => nodes.primaries().some((node) => node.connected()),
     problem: nodes.problem,
     lineage: () =>
       nodes

@@ -209,6 +209,26 @@ describe("a claim with a lease in a Redis Cluster", needs("redis-server"), () =>
     assert.equal(await cluster.cli("EXISTS", heldKey("10.1.0.2")), "0");
   });
 
+  test("a node is away: what the others have is renewed", async () => {
+    const nat4s = Array.from({ length: 30 }, (_, index) => `10.2.0.${index}`);
+    await Promise.all(nat4s.map((nat4) => store.claim(nat4, encodeValue(host6, 1), lease)));
+    cluster.nodes[1]!.pause();
+    try {
+      const longer = { host6, own: true, entryMs: 600_000, heldMs: 900_000 };
+      const renewals = await store.renew(nat4s.map((nat4) => ({ nat4, ...longer })));
+      const nodeOf = (key: string) => Math.floor(slotOf(key) / 5461.34);
+      assert.deepEqual(
+        renewals,
+        nat4s.map((nat4) =>
+          [keyOf(nat4), heldKey(nat4)].some((key) => nodeOf(key) === 1) ? "unknown" : "renewed",
+        ),
+      );
+    } finally {
+      cluster.nodes[1]!.resume();
+    }
+    await until("back", store.connected);
+  });
+
   test("the hold's node is away: there is no entry either", async () => {
     const nodeOf = (key: string) => Math.floor(slotOf(key) / 5461.34);
     const nat4 = ["10.1.0.3", "10.1.0.4", "10.1.0.5", "10.1.0.6", "10.1.0.7"].find(
