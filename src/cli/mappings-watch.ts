@@ -18,6 +18,8 @@ export function registerMappingsWatch(mappings: Command): void {
     .option("--json", "a JSON object a line")
     .action((options: StoreFlags & { json?: boolean }) =>
       withOpenStore(options, async (store) => {
+        // A store that can't be reached is told now.
+        for await (const _ of store.list()) break;
         const stop = new AbortController();
         process.once("SIGINT", () => stop.abort());
         process.once("SIGTERM", () => stop.abort());

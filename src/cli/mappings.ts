@@ -60,7 +60,9 @@ export function registerMappings(program: Command): void {
     .action((address: string, options: StoreFlags) =>
       withOpenStore(options, async (store) => {
         if (!(await store.release(checkedIpv4(address)))) throw absent(store, address);
-        print(`${address} is free now in ${store.name}`);
+        const [place] = await store.window([address]);
+        if (place?.heldFor === undefined) print(`${address} is free now in ${store.name}`);
+        else print(`${address} is gone from ${store.name}, and stays held for ${place.heldFor}`);
       }),
     );
   registerMappingsTransfer(mappings);

@@ -29,14 +29,18 @@ export interface Keeper {
   terms(): LeaseTerms | undefined;
   /** Of an entry with a timeout of so many seconds. */
   termsOf(leaseS: number): LeaseTerms | undefined;
+  /** The longest that an address may be held whose entry we don't have, milliseconds. */
+  holdMs(): number;
   /** Seconds that an answer may live at most. */
   setTtl(maxTtl: number): void;
   /** What the store holds at an address, undefined = nothing. */
   seen(nat4: number, value: MappingValue | undefined): void;
   /** We made the entry, by a call that began at `sentMs` (performance.now). */
   claimed(nat4: number, sentMs: number): void;
-  /** An answer with the address is about to leave. False: the entry is gone, so it must not. */
-  answer(nat4: number): Promise<boolean>;
+  /** The store may have lost what it acknowledged: nothing is assured any more. */
+  doubt(): void;
+  /** An answer with the host's address is about to leave. False: that isn't its entry (any more), so it must not. */
+  answer(nat4: number, host6: string): Promise<boolean>;
   /** Made, or renewed, here by our rules: so it isn't anybody's by hand. */
   isLeased(nat4: number): boolean;
   /** The timeout that the entry was stored with, seconds. */
@@ -51,9 +55,15 @@ export interface Keeper {
 interface Leased {
   readonly leaseS: number;
   own: boolean;
-  foreign: boolean;
+  /** performance.now() until which it counts as somebody's by hand: it is asked again. */
+  foreignUntilMs: number;
   /** performance.now() until which the store has the entry for certain. */
   assuredMs: number;
+}
+
+interface Mapping {
+  readonly nat4: number;
+  readonly host6: string;
 }
 
 const shortestRoundMs = 250;
@@ -79,7 +89,8 @@ export function createKeeper(parts: {
   let looked: Promise<ReadonlySet<number>> | undefined;
   let lookedMs = 0;
   let hurry = new AbortController();
-  let waiting: { nat4: number; done(renewal: Renewal): void; failed(error: unknown): void }[] = [];
+  let waiting: { nat4: number; host6: string; done(renewal: Renewal): void; failed(error: unknown): void }[] =
+    [];
 
   /** What an answer that leaves now may be used for. */
   const keepMs = () => ttlMs + life.graceMs;
@@ -90,35 +101,37 @@ export function createKeeper(parts: {
     return { leaseS, entryMs, heldMs: entryMs + Math.ceil(life.quarantineMs) };
   }
 
-  async function renew(nat4s: readonly number[]): Promise<Renewal[]> {
+  async function renew(mappings: readonly Mapping[]): Promise<Renewal[]> {
     const sentMs = performance.now();
-    const leases = nat4s.map((nat4): RenewableLease => {
+    const leases = mappings.map(({ nat4, host6 }): RenewableLease => {
       const state = leased.get(nat4);
       const { entryMs = 0, heldMs = 0 } = termsOf(state?.leaseS ?? 0) ?? {};
-      const host6 = table.hostOf(nat4) ?? "";
       return { nat4: numberToIpv4(nat4), host6, own: state?.own ?? false, entryMs, heldMs };
     });
     const renewals = await store.renew(leases);
     for (const [index, renewal] of renewals.entries()) {
-      const state = leased.get(nat4s[index]!);
-      if (state === undefined) continue;
+      const { nat4, host6 } = mappings[index]!;
+      const state = leased.get(nat4);
+      if (state === undefined || table.hostOf(nat4) !== host6) continue;
       if (renewal === "renewed") state.assuredMs = Math.floor(sentMs + leases[index]!.entryMs);
-      state.foreign = renewal === "foreign";
+      if (renewal !== "foreign") continue;
+      state.assuredMs = 0;
+      state.foreignUntilMs = Math.floor(sentMs + state.leaseS * 250);
     }
     return renewals;
   }
 
   /** All that are asked for in one turn of the event loop go together. */
-  function renewSoon(nat4: number): Promise<Renewal> {
+  function renewSoon(mapping: Mapping): Promise<Renewal> {
     if (waiting.length === 0) setImmediate(flush);
-    return new Promise((done, failed) => waiting.push({ nat4, done, failed }));
+    return new Promise((done, failed) => waiting.push({ ...mapping, done, failed }));
   }
 
   async function flush(): Promise<void> {
     const batch = waiting;
     waiting = [];
     try {
-      const renewals = await renew(batch.map(({ nat4 }) => nat4));
+      const renewals = await renew(batch);
       for (const [index, { done }] of batch.entries()) done(renewals[index]!);
     } catch (error) {
       for (const { failed } of batch) failed(error);
@@ -135,26 +148,43 @@ export function createKeeper(parts: {
     return looked;
   }
 
+  /** False: the entry isn't there any more. */
+  async function assure(nat4: number, host6: string): Promise<boolean> {
+    const state = leased.get(nat4);
+    const now = performance.now();
+    if (state === undefined || now < state.foreignUntilMs) return true;
+    if (state.assuredMs - now >= keepMs() + state.leaseS * 500) return true;
+    try {
+      if (store.connected()) return (await renewSoon({ nat4, host6 })) !== "gone";
+    } catch {}
+    // Out of reach: what is known goes on working, and is stored anew once it is back, for it may have ended by then.
+    state.assuredMs = Math.max(state.assuredMs, 1);
+    return true;
+  }
+
   async function round(): Promise<void> {
     const now = performance.now();
     for (const [nat4, untilMs] of usedUntilMs) if (untilMs < now) usedUntilMs.delete(nat4);
-    if (leased.size === 0 || !store.connected()) return;
+    if (leased.size === 0 || !(store.partly ?? store.connected)()) return;
     const busy = await sessions();
-    const due: number[] = [];
+    const due: Mapping[] = [];
     for (const [nat4, state] of leased) {
-      if (state.foreign || !(usedUntilMs.has(nat4 | 0) || busy.has(nat4))) continue;
-      if (state.assuredMs - now < keepMs() + state.leaseS * 750) due.push(nat4);
+      if (now < state.foreignUntilMs || !(usedUntilMs.has(nat4 | 0) || busy.has(nat4))) continue;
+      const host6 = table.hostOf(nat4);
+      if (host6 !== undefined && state.assuredMs - now < keepMs() + state.leaseS * 750)
+        due.push({ nat4, host6 });
     }
     for (let start = 0; start < due.length; start += batchSize) {
       const batch = due.slice(start, start + batchSize);
       const renewals = await renew(batch);
-      for (const [index, nat4] of batch.entries()) if (renewals[index] === "gone") gone(nat4);
+      for (const [index, { nat4 }] of batch.entries()) if (renewals[index] === "gone") gone(nat4);
     }
   }
 
   return {
     terms: () => termsOf(Math.ceil(life.leaseMs / 1000)),
     termsOf,
+    holdMs: () => life.leaseMs + keepMs() + life.quarantineMs,
     setTtl(maxTtl) {
       ttlMs = maxTtl * 1000;
     },
@@ -163,7 +193,7 @@ export function createKeeper(parts: {
       const state = leased.get(nat4);
       if (leaseS === 0) leased.delete(nat4);
       else if (state?.leaseS !== leaseS)
-        leased.set(nat4, { leaseS, own: false, foreign: false, assuredMs: 0 });
+        leased.set(nat4, { leaseS, own: false, foreignUntilMs: 0, assuredMs: 0 });
       if (leaseS === 0 || leaseS * 1000 >= shortestMs) return;
       shortestMs = leaseS * 1000;
       hurry.abort();
@@ -172,26 +202,17 @@ export function createKeeper(parts: {
       const state = leased.get(nat4);
       if (state === undefined) return;
       state.own = true;
-      state.foreign = false;
+      state.foreignUntilMs = 0;
       state.assuredMs = Math.floor(sentMs + (termsOf(state.leaseS)?.entryMs ?? 0));
     },
-    async answer(nat4) {
-      const now = performance.now();
-      usedUntilMs.set(nat4 | 0, Math.floor(now + keepMs()));
-      const state = leased.get(nat4);
-      if (state === undefined || state.foreign) return true;
-      if (state.assuredMs - now >= keepMs() + state.leaseS * 500 || !store.connected()) return true;
-      try {
-        return (await renewSoon(nat4)) !== "gone";
-      } catch {
-        // Out of reach: what is known goes on working, and is stored anew once it is back.
-        return true;
-      }
+    doubt() {
+      for (const state of leased.values()) state.assuredMs = Math.min(state.assuredMs, 1);
     },
-    isLeased(nat4) {
-      const state = leased.get(nat4);
-      return state !== undefined && !state.foreign && state.assuredMs > 0;
+    async answer(nat4, host6) {
+      usedUntilMs.set(nat4 | 0, Math.floor(performance.now() + keepMs()));
+      return (await assure(nat4, host6)) && table.hostOf(nat4) === host6;
     },
+    isLeased: (nat4) => (leased.get(nat4)?.assuredMs ?? 0) > 0,
     leaseS: (nat4) => leased.get(nat4)?.leaseS ?? 0,
     lapsed(nat4) {
       const state = leased.get(nat4);

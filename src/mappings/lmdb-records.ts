@@ -1,7 +1,9 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { RootDatabase } from "lmdb";
+import type { Logger } from "../log.ts";
 import { decodeValue, keyOf } from "./codec.ts";
 import { sleep } from "./deadline.ts";
+import { createRecordClock } from "./lmdb-clock.ts";
 import { heldKey, leaseKey, leasePrefix, recordRange } from "./record-keys.ts";
 import type { Lease, RecordStore, RenewableLease, Renewal } from "./store.ts";
 
@@ -39,16 +41,21 @@ export interface LmdbRecords extends RecordStore {
  * `write` resolves once what its work has put is on disk. Nothing here uses LMDB's transactions with an asynchronous
  * callback: one that waits for its turn while the same thread begins a synchronous one would wait for ever.
  */
-export function createLmdbRecords(db: Database, write: <T>(work: () => T) => Promise<T>): LmdbRecords {
+export function createLmdbRecords(
+  db: Database,
+  write: <T>(work: () => T) => Promise<T>,
+  log: Logger,
+): LmdbRecords {
+  const { now, adjust } = createRecordClock(db, write, log);
   let nextEndMs = 0;
 
   function read(key: string): string | undefined {
     const found = dated(db.get(key));
-    return found !== undefined && found.endMs > Date.now() ? found.value : undefined;
+    return found !== undefined && found.endMs > now() ? found.value : undefined;
   }
 
   function set(key: string, value: string, lifeMs: number): void {
-    const endMs = Math.ceil(Date.now() + lifeMs);
+    const endMs = Math.ceil(now() + lifeMs);
     nextEndMs = Math.min(nextEndMs, endMs);
     db.put(key, `${endMs} ${value}`).catch(() => {});
   }
@@ -56,7 +63,7 @@ export function createLmdbRecords(db: Database, write: <T>(work: () => T) => Pro
   /** Like set(), but never to an earlier end. */
   function lengthen(key: string, value: string, lifeMs: number): void {
     const found = dated(db.get(key));
-    if (found?.value !== value || found.endMs < Date.now() + lifeMs) set(key, value, lifeMs);
+    if (found?.value !== value || found.endMs < now() + lifeMs) set(key, value, lifeMs);
   }
 
   function isThere({ nat4, host6 }: RenewableLease): boolean {
@@ -87,7 +94,7 @@ export function createLmdbRecords(db: Database, write: <T>(work: () => T) => Pro
   }
 
   async function look(signal: AbortSignal): Promise<void> {
-    const nowMs = Date.now();
+    const nowMs = now();
     nextEndMs = nowMs + longestMs;
     for (let start: string = recordRange.start; !signal.aborted; ) {
       db.resetReadTxn();
@@ -103,6 +110,19 @@ export function createLmdbRecords(db: Database, write: <T>(work: () => T) => Pro
       if (last === undefined || page.length < pageSize) return;
       start = last.key;
       await nextTurn();
+    }
+  }
+
+  async function lookIfDue(signal: AbortSignal): Promise<void> {
+    db.resetReadTxn();
+    if (await adjust(lengthenAll)) nextEndMs = 0;
+    if (now() >= nextEndMs) await look(signal);
+  }
+
+  function lengthenAll(byMs: number): void {
+    for (const { key, value: text } of [...db.getRange(recordRange)]) {
+      const { endMs = 0, value } = dated(text) ?? {};
+      db.put(key, `${endMs + byMs} ${value}`).catch(() => {});
     }
   }
 
@@ -143,7 +163,7 @@ export function createLmdbRecords(db: Database, write: <T>(work: () => T) => Pro
         const page = [...db.getRange({ start, exclusiveStart: true, end, limit: pageSize })];
         for (const { key, value } of page) {
           const found = dated(value);
-          if (found !== undefined && found.endMs > Date.now()) yield [key, found.value] as const;
+          if (found !== undefined && found.endMs > now()) yield [key, found.value] as const;
         }
         const last = page.at(-1);
         if (last === undefined || page.length < pageSize) return;
@@ -156,7 +176,7 @@ export function createLmdbRecords(db: Database, write: <T>(work: () => T) => Pro
         await sleep(lookMs, signal);
         const startMs = performance.now();
         // A store that can't be written to now, is later.
-        if (!signal.aborted && Date.now() >= nextEndMs) await look(signal).catch(() => {});
+        if (!signal.aborted) await lookIfDue(signal).catch(() => {});
         await sleep(20 * (performance.now() - startMs), signal);
       }
     },

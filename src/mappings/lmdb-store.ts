@@ -77,7 +77,7 @@ export async function openLmdbStore(
   }
 
   const write = <T>(work: () => T) => bounded("write", () => commit(work));
-  const records = createLmdbRecords(db, write);
+  const records = createLmdbRecords(db, write, log);
   const sweeping = records.sweep(closing.signal);
 
   return {

@@ -4,7 +4,7 @@ import { Eg46Error, hasCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { Trace } from "../trace.ts";
 import { type Allocation, allocate } from "./allocator.ts";
-import { canonicalHost6 } from "./codec.ts";
+import { canonicalHost6, decodeValue } from "./codec.ts";
 import { callBudgetMs, sleep } from "./deadline.ts";
 import { createForecast } from "./forecast.ts";
 import type { Journal } from "./journal.ts";
@@ -13,8 +13,9 @@ import { createMappingTable } from "./mapping-table.ts";
 import { createNames } from "./names.ts";
 import { inSubnet, likelyFree, type Pool, poolOf } from "./pool.ts";
 import { createPoolAlarm } from "./pool-alarm.ts";
-import { sparing } from "./reassert.ts";
 import { assertMapping, type Conflict, reportConflict, rescueMappings } from "./rescue.ts";
+import { createResting } from "./resting.ts";
+import { sparing } from "./sparing.ts";
 import type { MappingStore } from "./store.ts";
 import { createSubnets } from "./subnets.ts";
 import { createSync } from "./sync.ts";
@@ -95,7 +96,7 @@ export interface MappingStatus {
 
 const defaultMaxTtl = 120;
 const startPatienceMs = 2000;
-const poolLookMs = 2000;
+const lookMs = 2000;
 const negativeMs = 400;
 const maxNegative = 4096;
 const maxLookups = 256;
@@ -108,13 +109,22 @@ export function createMappings(parts: MappingParts): Mappings {
   const table = createMappingTable();
   const keeper = createKeeper({ store, table, life, sessions, log, gone: (nat4) => void reread(nat4) });
   const sync = createSync(store, parts.sink, table, log, {
-    seen: keeper.seen,
-    leased: (nat4) => keeper.leaseS(nat4) > 0,
+    seen(nat4, value) {
+      const [host6, terms] = [table.hostOf(nat4), keeper.termsOf(keeper.leaseS(nat4))];
+      if (journal && value === undefined && host6 && terms) resting.ended(nat4, host6, terms.heldMs);
+      keeper.seen(nat4, value);
+    },
     lapsed: keeper.lapsed,
-    beforeLoad: reconcile,
-    rescue: (nat4s) => rescueMappings(store, nat4s, { table, keeper, conflict, log }),
+    doubt: keeper.doubt,
+    async beforeLoad() {
+      await reconcile();
+      if (journal) await resting.load(store.records, keeper.holdMs());
+    },
+    conflict,
+    rescue: (nat4s) => rescueMappings(store, nat4s, { table, keeper, conflict: lost, log }),
   });
   const spared = sparing(store, (nat4) => table.hostOf(ipv4ToNumber(nat4)));
+  const resting = createResting();
   const names = createNames(store.records, log);
   const forecast = createForecast();
   let conflicts = 0;
@@ -129,6 +139,7 @@ export function createMappings(parts: MappingParts): Mappings {
   let subnet = "";
   let poolLook: NodeJS.Timeout | undefined;
   let running: Promise<unknown> | undefined;
+  let reconciling: Promise<void> | undefined;
 
   /** `read` says what the store holds at an address; when somebody changed that meanwhile, it is asked again. */
   async function settle<T extends { nat4: number; value: string | undefined } | undefined>(
@@ -139,7 +150,9 @@ export function createMappings(parts: MappingParts): Mappings {
         const result = await read();
         if (result === undefined) return { result };
         const { nat4, value } = result;
-        const overtaken = changed(nat4);
+        const host6 = value === undefined ? undefined : decodeValue(value)?.host6;
+        // A change to what was read (a renewed lease) says nothing against it.
+        const overtaken = changed(nat4) && (host6 === undefined || host6 !== table.hostOf(nat4));
         const installed = overtaken ? undefined : sync.apply(nat4, value);
         await installed;
         return overtaken ? undefined : { result };
@@ -152,6 +165,7 @@ export function createMappings(parts: MappingParts): Mappings {
   async function claim(host6: string, trace?: Trace): Promise<Allocation> {
     if (pool === undefined) return { kind: "exhausted" };
     const from = pool;
+    await reconcile();
     for (let attempt = 0; attempt < attempts; attempt++) {
       const sentMs = performance.now();
       const mapped = await settle(async () => {
@@ -169,7 +183,7 @@ export function createMappings(parts: MappingParts): Mappings {
         return { kind: "exhausted" };
       }
       if (mapped.made) keeper.claimed(mapped.nat4, sentMs);
-      if (await keeper.answer(mapped.nat4)) return handOut(mapped.nat4, host6, trace);
+      if (await keeper.answer(mapped.nat4, host6)) return handOut(mapped.nat4, host6, trace);
     }
     throw new Eg46Error("EG46_STORE_UNAVAILABLE", `${store.name}: an entry keeps ending while it is claimed`);
   }
@@ -179,11 +193,13 @@ export function createMappings(parts: MappingParts): Mappings {
     if (journal === undefined || pool === undefined) return claim(host6, trace);
     const from = pool;
     const fallBack = async (cause?: unknown): Promise<Allocation> => {
-      const taken = (nat4: number) => table.hostOf(nat4) !== undefined || table.malformed.has(nat4);
+      const taken = (nat4: number) =>
+        table.hostOf(nat4) !== undefined || table.malformed.has(nat4) || resting.keeps(nat4, host6);
       const made = await journal.allocate(from, host6, taken, keeper.terms()?.leaseS ?? 0);
       if (made === undefined) throw cause ?? new Eg46Error("EG46_STORE_UNAVAILABLE", `${store.name} is away`);
       await sync.apply(made.nat4, made.value);
-      await keeper.answer(made.nat4);
+      // Another host has it in the store, which is back.
+      if (!(await keeper.answer(made.nat4, host6))) return claim(host6, trace);
       return handOut(made.nat4, host6, trace);
     };
     if (!store.connected()) return fallBack();
@@ -197,10 +213,21 @@ export function createMappings(parts: MappingParts): Mappings {
 
   /** What was given out while the store was away goes into it before anything else is believed. */
   async function reconcile(): Promise<void> {
+    if (reconciling === undefined && !hasJournalled()) return;
+    reconciling ??= storeJournalled().finally(() => {
+      reconciling = undefined;
+    });
+    await reconciling;
+  }
+
+  const hasJournalled = () => (journal?.entries().length ?? 0) > 0;
+
+  async function storeJournalled(): Promise<void> {
     for (const { nat4, host6, leaseS } of journal?.entries() ?? []) {
-      if (await assertMapping(store, { nat4, host6, leaseS }, keeper, conflict))
-        log.info(`${numberToIpv4(nat4)} for ${host6}, given out while it was away, is in ${store.name} now`);
+      const stored = await assertMapping(store, { nat4, host6, leaseS }, keeper, lost);
       await journal?.settled(nat4);
+      if (stored)
+        log.info(`${numberToIpv4(nat4)} for ${host6}, given out while it was away, is in ${store.name} now`);
     }
   }
 
@@ -209,8 +236,15 @@ export function createMappings(parts: MappingParts): Mappings {
     reportConflict(log, store.name, found);
   }
 
+  /** Its address is another's in the store, which must show here as well. */
+  function lost(found: Conflict): void {
+    conflict(found);
+    void reread(found.nat4);
+  }
+
   async function reread(nat4: number): Promise<void> {
     try {
+      await reconcile();
       await settle(async () => ({ nat4, value: await store.get(numberToIpv4(nat4)) }));
     } catch (error) {
       log.debug({ err: error, nat4: numberToIpv4(nat4) }, "a mapping could not be read");
@@ -228,7 +262,7 @@ export function createMappings(parts: MappingParts): Mappings {
 
   async function answerWith(nat4: number, host6: string, trace?: Trace): Promise<Allocation> {
     await table.pending(nat4);
-    if (await keeper.answer(nat4)) return handOut(nat4, host6, trace);
+    if (await keeper.answer(nat4, host6)) return handOut(nat4, host6, trace);
     await reread(nat4);
     return claimOnce(host6, trace);
   }
@@ -241,6 +275,12 @@ export function createMappings(parts: MappingParts): Mappings {
   function lookAtPool(refused: boolean): void {
     alarm.look(pool && { subnet, size: pool.size, used: table.used(), refused });
     if (pool !== undefined) forecast.look(subnet, pool.size, table.used());
+  }
+
+  function look(): void {
+    lookAtPool(false);
+    // The watch may not have noticed that the store was away.
+    if (store.connected()) reconcile().catch((error) => log.debug({ err: error }, "the journal has to wait"));
   }
 
   async function ask(nat4: number): Promise<string | undefined> {
@@ -263,7 +303,7 @@ export function createMappings(parts: MappingParts): Mappings {
     async start() {
       for (const { nat4, value } of journal?.entries() ?? []) await sync.apply(nat4, value);
       running ??= Promise.all([sync, keeper, names].map((part) => part.run(stop.signal)));
-      poolLook ??= setInterval(() => lookAtPool(false), poolLookMs).unref();
+      poolLook ??= setInterval(look, lookMs).unref();
       await Promise.race([sync.loaded, sleep(startPatienceMs, stop.signal)]);
     },
     setPool(next) {
@@ -310,7 +350,7 @@ export function createMappings(parts: MappingParts): Mappings {
     status: () => ({
       known: table.size,
       malformed: table.malformed.size,
-      conflicts: sync.conflicts() + conflicts,
+      conflicts,
       poolSize: pool?.size ?? 0,
       poolUsed: table.used(),
       poolGrowth: forecast.growth(),

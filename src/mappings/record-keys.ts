@@ -13,6 +13,9 @@ export const leasesMark = `${prefix}leases`;
 /** LMDB only, where keys have no end of their own: the value of the leased entry. */
 export const leasePrefix = `${prefix}lease:`;
 
+/** LMDB only: how far wall time and time since the boot are apart. It has no end, and so is none of the range. */
+export const clockKey = "egress46-clock";
+
 export const heldKey = (nat4: string) => heldPrefix + nat4;
 export const nameKey = (name: string) => namePrefix + name;
 export const leaseKey = (nat4: string) => leasePrefix + nat4;

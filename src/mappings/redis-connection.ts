@@ -34,6 +34,8 @@ export interface ConnectionParts {
 const heartbeatMs = 1000;
 const loadingLookMs = 100;
 const followedMs = 5000;
+/** One URL may lead to a replica for good, or to another server soon. */
+const redialReplicaMs = 10_000;
 const maxWaiting = 10_000;
 
 /** By default ioredis queues, resends and waits without end; every line here takes one such wait away. */
@@ -53,8 +55,6 @@ export function redisOptions({ Connector }: RedisDialer) {
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
-    // After a failover the old primary, now a replica, refuses writes: reconnect to reach the new one.
-    reconnectOnError: (error) => error.message.startsWith("READONLY"),
   } satisfies RedisOptions;
 }
 
@@ -65,8 +65,16 @@ export function isReplyError(error: unknown): error is Error {
 
 export function connectRedis({ name, dialer, state, wanted, misled }: ConnectionParts): RedisConnection {
   let failures = 0;
+  let redialMs = 0;
   const redis = new Redis({
     ...redisOptions(dialer),
+    // After a failover the old primary, now a replica, refuses writes: reconnect to reach the new one.
+    reconnectOnError(error) {
+      const now = performance.now();
+      if (!error.message.startsWith("READONLY") || now < redialMs) return false;
+      redialMs = now + (wanted === "single" ? redialReplicaMs : 0);
+      return true;
+    },
     retryStrategy: () => Math.min(++failures * 100, 1000),
   });
   const waiting = new Set<() => void>();
@@ -134,7 +142,12 @@ export function connectRedis({ name, dialer, state, wanted, misled }: Connection
     if (!closed) state.failed(lastError ?? "the connection was closed");
   });
 
-  const problem = () => (usable ? undefined : (state.problem() ?? `waits for ${dialer.waitsFor()}`));
+  function problem(): string | undefined {
+    if (!usable) return state.problem() ?? `waits for ${dialer.waitsFor()}`;
+    return wanted === "single" && look?.primary === false
+      ? "it is a replica, which takes no new mappings"
+      : undefined;
+  }
 
   async function ready(budgetMs: number, text: string): Promise<void> {
     if (closed) throw unavailable(text, "the store is closed");

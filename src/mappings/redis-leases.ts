@@ -13,10 +13,19 @@ export async function setLeased(redis: Redis, nat4: string, value: string, lease
   const { host6, entryMs, heldMs } = lease;
   const [key, held] = [keyOf(nat4), heldKey(nat4)];
   const hold = () => redis.set(held, host6, "PX", heldMs);
-  // The two keys are of different slots. Who finds the entry without its record beside it takes the address for taken.
   if ((redis as { isCluster?: boolean }).isCluster === true) {
-    if ((await redis.set(key, value, "PX", entryMs, "NX")) === null) return 0;
-    await Promise.all([hold(), redis.set(leasesMark, "1")]);
+    // Keys of different slots: the hold comes first, for an entry without one would never be renewed.
+    const [placed] = await Promise.all([
+      redis.set(held, host6, "PX", heldMs, "NX"),
+      redis.set(leasesMark, "1"),
+    ]);
+    if (placed === null && (await redis.get(held)) !== host6) return 0;
+    if ((await redis.set(key, value, "PX", entryMs, "NX")) === null) {
+      const winner = decodeValue((await redis.get(key)) ?? "")?.host6;
+      if (placed !== null && winner !== host6) await redis.del(held);
+      return 0;
+    }
+    if (placed === null) await hold();
     return 1;
   }
   const [created, holds] = await both(
@@ -46,9 +55,17 @@ export async function renewLeased(call: Call, leases: readonly RenewableLease[])
   const outcomes: Renewal[] = [];
   for (let start = 0; start < leases.length; start += batchSize) {
     const batch = leases.slice(start, start + batchSize);
-    outcomes.push(...(await call("PEXPIRE", (redis) => Promise.all(batch.map((one) => renew(redis, one))))));
+    outcomes.push(...(await call("PEXPIRE", (redis) => renewAll(redis, batch))));
   }
   return outcomes;
+}
+
+/** In a Cluster, one node that is away must not end what the others have. */
+async function renewAll(redis: Redis, leases: readonly RenewableLease[]): Promise<Renewal[]> {
+  const settled = await Promise.allSettled(leases.map((lease) => renew(redis, lease)));
+  const failed = settled.filter((each) => each.status === "rejected");
+  if (failed.length === leases.length) throw failed[0]!.reason;
+  return settled.map((each) => (each.status === "fulfilled" ? each.value : "unknown"));
 }
 
 async function renew(redis: Redis, lease: RenewableLease): Promise<Renewal> {

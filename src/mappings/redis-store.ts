@@ -126,6 +126,7 @@ export function openRedisStore(nodes: RedisNodes, log: Logger): MappingStore {
   return {
     name: nodes.name,
     connected: nodes.connected,
+    partly: () => nodes.primaries().some((node) => node.connected()),
     problem: nodes.problem,
     lineage: () =>
       nodes
@@ -143,7 +144,7 @@ export function openRedisStore(nodes: RedisNodes, log: Logger): MappingStore {
       return [...first, ...(await readWindow(nat4s.slice(look.first)))];
     },
     claim,
-    renew: (leases) => renewLeased(call, leases),
+    renew: (leases) => renewLeased(replicated, leases),
     records: redisRecords(call, (keys) => getKeys(keys)),
     release: async (nat4) => (await call("DEL", (redis) => redis.del(keyOf(nat4)))) === 1,
     list,

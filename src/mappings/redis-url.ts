@@ -42,10 +42,15 @@ export function parseRedisUrl(spec: string): RedisPlace {
   const [, scheme, suffix, authority = "", path = "", query = "", hash] = form.exec(spec) ?? [];
   if (scheme === undefined)
     throw usage(`--store '${withoutCredentials(spec)}' is none of lmdb:DIR, ${redisForms}`);
+  const protocol = `${scheme}${suffix === undefined ? "" : `+${suffix}`}:`;
+  // The rest of a password, most likely; nothing of it may show.
+  if (`${path}${query}${hash}`.includes("@"))
+    throw usage(
+      `--store ${protocol}//…: write '/', '?', '#' in a password as %2F, %3F, %23, and '@' behind the hosts as %40`,
+    );
   const kind = suffix === "sentinel" || suffix === "cluster" ? suffix : "single";
   const at = authority.lastIndexOf("@");
   const list = authority.slice(at + 1);
-  const protocol = `${scheme}${suffix === undefined ? "" : `+${suffix}`}:`;
   const name = `${protocol}//${list}${path}`;
   const hosts = list.split(",").map((text) => endpoint(text, kind, name));
   if (kind === "single" && hosts.length > 1)

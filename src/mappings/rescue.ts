@@ -53,7 +53,7 @@ export function reportConflict(
   );
 }
 
-/** Those of the known mappings that somebody still uses, stored anew; resolves to them. */
+/** Those of the known mappings that never end, or that somebody still uses, stored anew; resolves to them. */
 export async function rescueMappings(
   store: MappingStore,
   nat4s: readonly number[],
@@ -66,7 +66,10 @@ export async function rescueMappings(
 ): Promise<ReadonlySet<number>> {
   const { table, keeper, conflict, log } = parts;
   const kept = new Set<number>();
-  const used = await keeper.inUse(nat4s.filter((nat4) => table.hostOf(nat4) !== undefined));
+  const known = nat4s.filter((nat4) => table.hostOf(nat4) !== undefined);
+  const endless = known.filter((nat4) => keeper.leaseS(nat4) === 0);
+  const leased = known.filter((nat4) => keeper.leaseS(nat4) > 0);
+  const used = [...endless, ...(leased.length > 0 ? await keeper.inUse(leased) : [])];
   for (let start = 0; start < used.length; start += batchSize)
     await Promise.all(
       used.slice(start, start + batchSize).map(async (nat4) => {
@@ -76,6 +79,6 @@ export async function rescueMappings(
         if (await assertMapping(store, { nat4, host6, leaseS }, keeper, conflict)) kept.add(nat4);
       }),
     );
-  if (kept.size > 0) log.warn(`${kept.size} mappings in use were missing in ${store.name}: stored again`);
+  if (kept.size > 0) log.warn(`${kept.size} mappings were missing in ${store.name}: stored again`);
   return kept;
 }

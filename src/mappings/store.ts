@@ -10,6 +10,8 @@ export interface MappingStore {
   readonly name: string;
   /** Whether the store answered lately; never blocks. */
   connected(): boolean;
+  /** Whether some part of it answered lately. Absent: it has no parts. */
+  partly?(): boolean;
   /** Why it cannot be used as it should now (away, or full and so only readable); undefined while all is well. */
   problem(): string | undefined;
   /** Another text than before: entries may be lost that it had (a failover, a restart). Absent: that can't be. */
@@ -65,8 +67,11 @@ export interface RenewableLease extends Lease {
   readonly own: boolean;
 }
 
-/** `gone`: no entry of that host is there. `foreign`: nobody leased it by our rules, so that its end is not ours to move. */
-export type Renewal = "renewed" | "gone" | "foreign";
+/**
+ * `gone`: no entry of that host is there. `foreign`: nobody leased it by our rules, so that its end is not ours to move.
+ * `unknown`: its part of the store is out of reach.
+ */
+export type Renewal = "renewed" | "gone" | "foreign" | "unknown";
 
 /** Small records under keys of our own (record-keys.ts), each with an end; none is ever in the F5 form. */
 export interface RecordStore {

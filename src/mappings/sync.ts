@@ -4,8 +4,8 @@ import { Eg46Error } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { decodeValue, type MappingValue } from "./codec.ts";
 import { sleep } from "./deadline.ts";
-import { createLossGuard } from "./loss-guard.ts";
 import type { MappingTable } from "./mapping-table.ts";
+import type { Conflict } from "./rescue.ts";
 import type { MappingStore } from "./store.ts";
 
 /** Whether an address changed since a read of the store began: what the read says of it may be out of date. */
@@ -18,8 +18,6 @@ export interface MappingSync {
   reading<T>(read: (changed: ChangedSince) => Promise<T>): Promise<T>;
   /** Loads and follows the store until the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
-  /** Addresses that were another host's after a failover of the store. */
-  conflicts(): number;
   /** What is not in the table is not in the store either, but for what others did a moment ago. */
   current(): boolean;
   /** Resolves after the first full load. */
@@ -32,10 +30,13 @@ export interface SyncHooks {
   seen(nat4: number, value: MappingValue | undefined): void;
   /** Runs before each full load; if it rejects, the load is tried again later. */
   beforeLoad(): Promise<void>;
-  leased(nat4: number): boolean;
   /** Whether an entry that ended may have done so by itself, and not by anybody's will. */
   lapsed(nat4: number): boolean;
-  /** Stores known mappings anew, which the store lacks and somebody still uses; resolves to those that stay. */
+  /** The store may have lost what it acknowledged, also of what it has now. */
+  doubt(): void;
+  /** After a failover the store has another host at an address. */
+  conflict(found: Conflict): void;
+  /** Stores known mappings anew, which the store lacks and somebody may still use; resolves to those that stay. */
   rescue(nat4s: readonly number[]): Promise<ReadonlySet<number>>;
 }
 
@@ -108,7 +109,8 @@ export function createSync(
       if (!rescued?.has(nat4) && !changed(nat4)) await applyLater(nat4, undefined);
     });
   }
-  const guard = createLossGuard(store, log);
+  /** The store's (see MappingStore) at the latest full load. */
+  let lineage: string | undefined;
   /** A full load is due: before the first one, and after an interruption. */
   let wanted = true;
   let reloading = false;
@@ -117,31 +119,32 @@ export function createSync(
     reading(async (changed) => {
       await hooks.beforeLoad();
       const listed = new Set<number>();
+      const differing: Conflict[] = [];
       const batch: Promise<void>[] = [];
       for await (const [text, value] of store.list()) {
         const nat4 = ipv4ToNumber(text);
         listed.add(nat4);
-        guard.listed(nat4, value, table.hostOf(nat4));
+        const host6 = table.hostOf(nat4);
+        const holder = host6 === undefined ? undefined : decodeValue(value)?.host6;
+        if (host6 !== undefined && holder !== host6) differing.push({ nat4, host6, holder });
         if (!changed(nat4)) batch.push(applyLater(nat4, value));
         if (batch.length >= batchSize) await Promise.all(batch.splice(0));
       }
+      // The listing came from whom the store speaks of now: an interruption would have ended it.
+      const current = store.lineage?.();
+      const lost = lineage !== undefined && current !== lineage;
+      if (lost) for (const found of differing) hooks.conflict(found);
       const missing = [...table.addresses(), ...table.malformed].filter(
         (nat4) => !listed.has(nat4) && !changed(nat4),
       );
-      // Leases run out, and so who still needs them is asked; the others nobody but a failure of the store can have taken.
-      const lost = guard.suspects();
-      const ended = missing.filter((nat4) => hooks.lapsed(nat4) || (lost && hooks.leased(nat4)));
+      // Leases run out; the others nobody but a failure of the store can have taken.
+      const ended = missing.filter((nat4) => lost || hooks.lapsed(nat4));
       const rescued = ended.length === 0 ? undefined : await hooks.rescue(ended);
-      const back = await guard.missing(
-        missing.flatMap((nat4) => {
-          const host6 = hooks.leased(nat4) ? undefined : table.hostOf(nat4);
-          return host6 === undefined ? [] : [[nat4, host6] as const];
-        }),
-      );
       for (const nat4 of missing)
-        if (!rescued?.has(nat4) && !changed(nat4)) batch.push(applyLater(nat4, back.get(nat4)));
+        if (!rescued?.has(nat4) && !changed(nat4)) batch.push(applyLater(nat4, undefined));
       await Promise.all(batch);
-      guard.settled();
+      if (lost) hooks.doubt();
+      lineage = current;
     });
 
   async function run(signal: AbortSignal): Promise<void> {
@@ -186,5 +189,5 @@ export function createSync(
     await loading;
   }
 
-  return { apply, reading, run, conflicts: guard.conflicts, current: () => !wanted && !reloading, loaded };
+  return { apply, reading, run, current: () => !wanted && !reloading, loaded };
 }

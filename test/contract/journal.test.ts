@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { ipv4ToNumber } from "../../src/addresses.ts";
 import { encodeValue, keyOf } from "../../src/mappings/codec.ts";
 import { openJournal } from "../../src/mappings/journal.ts";
@@ -65,6 +66,58 @@ describe("a journal for the time that Redis is away", needs("redis-server"), () 
       }
     }
   });
+
+  test("a break of the command connection alone: what was given out meanwhile is in Redis soon, and nobody else's", async () => {
+    const tiny = "10.2.0.0/32";
+    const journal = await openJournal(folder(4), folder(4), { number: 1, count: 1 }, quiet);
+    const one = await mappingGateway(place, { subnet: tiny }, { journal });
+    const other = await mappingGateway(place, { subnet: tiny });
+    try {
+      await Promise.all([one.mappings.start(), other.mappings.start()]);
+      const clients = (await place.redis!.cli("CLIENT", "LIST")).split("\n");
+      for (const client of clients.filter((line) => /name=egress46.* sub=0 /.test(line)))
+        await place.redis!.cli("CLIENT", "KILL", "ID", /^id=(\d+)/.exec(client)![1]!);
+      await until("away", () => !one.store.connected());
+      const mapped = { kind: "mapped", nat4: "10.2.0.0" };
+      assert.deepEqual(await one.mappings.mapHost("2001:db8:4::1"), mapped);
+      await until("settled", () => journal.entries().length === 0);
+      assert.deepEqual(await other.mappings.mapHost("2001:db8:4::2"), { kind: "exhausted" });
+      assert.deepEqual(await one.mappings.mapHost("2001:db8:4::1"), mapped);
+    } finally {
+      await Promise.all([one.close(), other.close()]);
+      await journal.close();
+    }
+  });
+
+  for (const knowsFrom of ["its end", "the listing"] as const)
+    test(`an address in quarantine is not given to another host while Redis is away: known from ${knowsFrom}`, async () => {
+      const tiny = { subnet: knowsFrom === "its end" ? "10.3.0.0/32" : "10.4.0.0/32", maxTtl: 0.2 };
+      const nat4 = tiny.subnet.slice(0, -3);
+      const life = { leaseMs: 1000, graceMs: 100, quarantineMs: 60_000 };
+      const name = folder(knowsFrom === "its end" ? 5 : 6);
+      const journal = await openJournal(name, name, { number: 1, count: 1 }, quiet);
+      const one = await mappingGateway(place, tiny, { journal, life });
+      try {
+        if (knowsFrom === "its end") {
+          await one.mappings.start();
+          assert.deepEqual(await one.mappings.mapHost("2001:db8:5::1"), { kind: "mapped", nat4 });
+          await until("the end", () => !one.held.has(nat4), 8000);
+        } else {
+          const held = { host6: "2001:db8:5::1", entryMs: 1, heldMs: 60_000 };
+          await one.store.claim(nat4, encodeValue(held.host6, 1), held);
+          await delay(50);
+          await one.mappings.start();
+        }
+        place.redis?.pause();
+        await until("away", () => !one.store.connected());
+        await assert.rejects(one.mappings.mapHost("2001:db8:5::2"), { code: "EG46_STORE_UNAVAILABLE" });
+        assert.deepEqual(await one.mappings.mapHost("2001:db8:5::1"), { kind: "mapped", nat4 });
+      } finally {
+        place.redis?.resume();
+        await one.close();
+        await journal.close();
+      }
+    });
 
   test("a gateway that is started anew while Redis is away still has what it gave out", async () => {
     const slice = { number: 1, count: 2 };

@@ -82,6 +82,13 @@ for (const [name, lab] of Object.entries(labs))
       assert.equal(await gateway.get("10.144.175.220"), undefined);
     });
 
+    test("rm of a leased entry says whom its address stays held for", async () => {
+      const lease = { host6: "2001:db8::1", entryMs: 60_000, heldMs: 90_000 };
+      await gateway.claim("10.0.0.8", "00010000000100000000000000022001:db8::1", lease);
+      const stdout = `10.0.0.8 is gone from ${place.flags[1]}, and stays held for 2001:db8::1\n`;
+      assert.deepEqual(await run("rm", "10.0.0.8"), { code: 0, stdout, stderr: "" });
+    });
+
     test("export, import elsewhere, and back: line by line the same; what is there stays", async () => {
       const entries = {
         "10.8.0.1": encodeValue("2001:db8::81"),
@@ -221,16 +228,17 @@ for (const [name, lab] of Object.entries(labs))
       });
   });
 
-test("a Redis that does not answer: exit 1 within seconds, with the reason", async () => {
-  const startMs = performance.now();
-  const result = await command("ls", "--store", "redis://127.0.0.1:1");
-  assert.equal(result.code, 1);
-  assert.match(
-    result.stderr,
-    /^EG46_STORE_UNAVAILABLE: redis:\/\/127\.0\.0\.1:1: SCAN: connect ECONNREFUSED/,
-  );
-  assert.ok(performance.now() - startMs < 10_000);
-});
+for (const name of ["ls", "watch"])
+  test(`${name} of a Redis that does not answer: exit 1 within seconds, with the reason`, async () => {
+    const startMs = performance.now();
+    const result = await command(name, "--store", "redis://127.0.0.1:1");
+    assert.equal(result.code, 1);
+    assert.match(
+      result.stderr,
+      /^EG46_STORE_UNAVAILABLE: redis:\/\/127\.0\.0\.1:1: SCAN: connect ECONNREFUSED/,
+    );
+    assert.ok(performance.now() - startMs < 10_000);
+  });
 
 for (const args of [["ls"], ["get", "10.0.0.1"], ["rm", "10.0.0.1"]])
   test(`${args[0]} in a folder that is not there: exit 1, and it is still not there`, async () => {

@@ -9,6 +9,7 @@ import { encodeValue, keyOf } from "../../src/mappings/codec.ts";
 import { createMappings } from "../../src/mappings/mappings.ts";
 import { openStore, type StoreOptions } from "../../src/mappings/open.ts";
 import { poolOf, windowOf } from "../../src/mappings/pool.ts";
+import { heldKey, leasesMark } from "../../src/mappings/record-keys.ts";
 import type { MappingStore } from "../../src/mappings/store.ts";
 import { needs } from "../support/exec.ts";
 import { quiet, recorded, until } from "../support/mapping-stores.ts";
@@ -284,23 +285,33 @@ describe("redis: lost entries, refusals, access lists", needs("redis-server"), (
     const one = await gateway(redis.url, "10.20.0.0/24", log);
     try {
       const answers = [];
-      for (const host of ["2001:db8::a", "2001:db8::b"]) answers.push(await one.mappings.mapHost(host));
-      const [kept, taken] = answers.map((each) => (each.kind === "mapped" ? each.nat4 : ""));
+      for (const host of ["2001:db8::a", "2001:db8::b", "2001:db8::d"])
+        answers.push(await one.mappings.mapHost(host));
+      const [kept, taken, held] = answers.map((each) => (each.kind === "mapped" ? each.nat4 : ""));
       await redis.kill();
       await until("away", () => !one.store.connected());
       await redis.restart();
-      await redis.cli("SETNX", keyOf(taken!), encodeValue("2001:db8::c"));
+      await redis.cli(
+        ...["MSET", keyOf(taken!), encodeValue("2001:db8::c")],
+        ...[heldKey(held!), "2001:db8::c", leasesMark, "1"],
+      );
       await until(
         "put back",
         async () => (await redis.cli("GET", keyOf(kept!))) === encodeValue("2001:db8::a"),
       );
       await until("the store wins", () => one.held.get(taken!) === "2001:db8::c");
       assert.equal(one.held.get(kept!), "2001:db8::a");
-      await until("counted", () => one.mappings.status().conflicts === 1);
-      assert.ok(
-        lines.some((line) => line.includes(`${taken} is another host's`)),
-        JSON.stringify(lines),
-      );
+      await until("counted", () => one.mappings.status().conflicts === 2);
+      for (const [nat4, host6] of [
+        [taken, "2001:db8::b"],
+        [held, "2001:db8::d"],
+      ])
+        assert.ok(
+          lines.some((line) => line.startsWith(`mapping conflict: ${nat4} was given out for ${host6}, `)),
+          JSON.stringify(lines),
+        );
+      await until("the held one is gone", () => !one.held.has(held!));
+      assert.equal(await redis.cli("GET", keyOf(held!)), "");
       // The host that lost its address gets another one.
       const next = await one.mappings.mapHost("2001:db8::b");
       assert.ok(next.kind === "mapped" && next.nat4 !== taken);
@@ -329,12 +340,14 @@ describe("redis: lost entries, refusals, access lists", needs("redis-server"), (
     }
   });
 
-  test("--redis-wait 1 where there is no replica refuses claims; off doesn't ask", async () => {
+  test("--redis-wait 1 where there is no replica refuses claims and renewals; off doesn't ask", async () => {
     const redis = await startRedis();
     const strict = await openStore({ spec: redis.url, redisWait: 1, log: quiet });
     const lax = await openStore({ spec: redis.url, redisWait: "off", log: quiet });
     try {
       await rejectsSoon(strict.claim("10.0.0.1", value), /0 of 1 replicas/);
+      const lease = { nat4: "10.0.0.1", host6: "2001:db8::1", own: true, entryMs: 9000, heldMs: 9000 };
+      await rejectsSoon(strict.renew([lease]), /0 of 1 replicas/);
       assert.equal(await lax.claim("10.0.0.2", value), true);
     } finally {
       await strict.close();
@@ -374,6 +387,30 @@ describe("redis: lost entries, refusals, access lists", needs("redis-server"), (
     } finally {
       await store.close();
       await redis.stop();
+    }
+  });
+
+  test("claims on a read-only replica: the connection stays, the log is quiet, the status says why", async () => {
+    const primary = await startRedis();
+    const replica = await startRedis({ config: [`replicaof 127.0.0.1 ${primary.port}`] });
+    const { log, lines } = recorded();
+    const store = await openStore({ spec: replica.url, log });
+    const received = async () =>
+      Number(/total_connections_received:(\d+)/.exec(await replica.cli("INFO", "stats"))?.[1]);
+    try {
+      await until("usable", () => store.connected());
+      const before = await received();
+      for (let turn = 0; turn < 100; turn++) {
+        await assert.rejects(store.claim("10.0.0.1", value), unavailable);
+        await delay(10);
+      }
+      assert.ok((await received()) - before < 10);
+      assert.ok(lines.length <= 4, lines.join("\n"));
+      await until("told", () => /it is a replica/.test(store.problem() ?? ""));
+    } finally {
+      await store.close();
+      await replica.stop();
+      await primary.stop();
     }
   });
 

@@ -5,7 +5,7 @@ import { bytesToIpv6, numberToIpv4 } from "../../src/addresses.ts";
 import type { MappingSink } from "../../src/engine/mapping-sink.ts";
 import { encodeValue, keyOf } from "../../src/mappings/codec.ts";
 import { createMappings, type Mappings } from "../../src/mappings/mappings.ts";
-import type { MappingStore } from "../../src/mappings/store.ts";
+import type { MappingStore, Renewal } from "../../src/mappings/store.ts";
 import { lmdbLab, quiet, type StoreLab, until } from "../support/mapping-stores.ts";
 
 /** A sink that remembers what an engine would hold; `fail` makes the next install reject. */
@@ -249,5 +249,105 @@ describe("mappings on LMDB", () => {
     assert.equal(late.held.get(nat4), host6);
     assert.equal(late.held.has(stale!), false);
     await fresh.close();
+  });
+
+  // While a known mapping's lease is renewed for an answer, its address goes to another host.
+  for (const [what, renewal] of [
+    ["goes through", async (renew: () => Promise<Renewal[]>) => renew()],
+    ["fails", async () => Promise.reject(new Error("out of reach"))],
+  ] as const)
+    test(`an address that changes hands while its lease is renewed is not answered with: the renewal ${what}`, async () => {
+      const nat4 = "10.14.0.7";
+      const [ours, theirs] = ["2001:db8::71", "2001:db8::72"];
+      const lease = { entryMs: 60_000, heldMs: 120_000 };
+      const own = recorder();
+      let handed = false;
+      const handing: MappingStore = {
+        ...store,
+        async renew(leases) {
+          if (!handed) {
+            handed = true;
+            await store.release(nat4);
+            await store.claim(nat4, encodeValue(theirs, 10), { host6: theirs, ...lease });
+            await until("the other host's", () => own.held.get(nat4) === theirs);
+          }
+          return renewal(() => store.renew(leases));
+        },
+      };
+      await store.claim(nat4, encodeValue(ours, 10), { host6: ours, ...lease });
+      const life = { leaseMs: 10_000, graceMs: 60_000, quarantineMs: 0 };
+      const fresh = createMappings({ store: handing, sink: own, log: quiet, life });
+      fresh.setPool({ subnet: "10.14.0.0/24", reserved: 0 });
+      await fresh.start();
+      try {
+        const answer = await fresh.mapHost(ours);
+        assert.ok(answer.kind === "mapped" && answer.nat4 !== nat4);
+        assert.equal(own.held.get(answer.nat4), ours);
+      } finally {
+        await fresh.close();
+        await store.release(nat4);
+      }
+    });
+
+  test("after a failover what was assured is renewed again before it is answered with", async () => {
+    let lineage = "one";
+    let renewals = 0;
+    let resync = () => {};
+    const failing: MappingStore = {
+      ...store,
+      lineage: () => lineage,
+      watch(listener, signal) {
+        resync = listener.resync;
+        return store.watch(listener, signal);
+      },
+      async renew(leases) {
+        renewals++;
+        return store.renew(leases);
+      },
+    };
+    const life = { leaseMs: 60_000, graceMs: 60_000, quarantineMs: 0 };
+    const fresh = createMappings({ store: failing, sink: recorder(), log: quiet, life });
+    fresh.setPool({ subnet: "10.15.0.0/24", reserved: 0 });
+    await fresh.start();
+    try {
+      const answer = await fresh.mapHost("2001:db8::61");
+      assert.deepEqual(await fresh.mapHost("2001:db8::61"), answer);
+      assert.equal(renewals, 0);
+      lineage = "two";
+      resync();
+      await until("renewed", async () => {
+        assert.deepEqual(await fresh.mapHost("2001:db8::61"), answer);
+        return renewals === 1;
+      });
+    } finally {
+      await fresh.close();
+    }
+  });
+
+  test("a value that is told again and again while it is read is no change", async () => {
+    const [nat4, value] = ["10.16.0.7", encodeValue("2001:db8::62")];
+    let changed = (_nat4: string, _value: string) => {};
+    const telling: MappingStore = {
+      ...store,
+      watch(listener, signal) {
+        changed = listener.changed;
+        return store.watch({ changed() {}, resync: listener.resync }, signal);
+      },
+      async get(text) {
+        const found = await store.get(text);
+        if (found !== undefined) changed(text, found);
+        return found;
+      },
+    };
+    const fresh = createMappings({ store: telling, sink: recorder(), log: quiet });
+    fresh.setPool({ subnet: "10.16.0.0/24", reserved: 0 });
+    await fresh.start();
+    try {
+      await store.claim(nat4, value);
+      assert.equal(await fresh.lookup(nat4), "2001:db8::62");
+    } finally {
+      await fresh.close();
+      await store.release(nat4);
+    }
   });
 });

@@ -61,6 +61,13 @@ const bad: Record<string, RegExp> = {
   "redis+sentinel://h1/main#secret": /nothing may follow/,
   "redis+cluster://h1/1": /only database 0/,
   "redis+cluster://h1?secret": /nothing may follow the hosts/,
+  "redis://:sec/secret@h1:6379": /write '\/'/,
+  "redis://u:sec/secret@h1/1": /write '\/'/,
+  "redis+sentinel://u:12/secret@h1/main": /write '\/'/,
+  "redis+sentinel://u:secret?secret@h1/main": /write '\/'/,
+  "rediss://u:secret?secret@h1": /write '\/'/,
+  "redis://u:secret#secret@h1": /write '\/'/,
+  "redis+sentinel://h1/main?sentinel-password=secret@secret": /'@' behind the hosts as %40/,
   "redis+other://u:secret@h1": /none of lmdb:DIR, redis:/,
 };
 for (const [spec, message] of Object.entries(bad))
