@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import { Eg46Error } from "../errors.ts";
-import { decodeValue, leaseOf } from "../mappings/codec.ts";
+import { decodeValue, leaseOf, notText } from "../mappings/codec.ts";
 import { defaultLife } from "../mappings/keeper.ts";
 import { formatSetnx, parseSetnx, type SetnxLine } from "../mappings/setnx-lines.ts";
 import type { Lease, MappingStore } from "../mappings/store.ts";
@@ -32,6 +32,10 @@ async function exportAll(store: MappingStore): Promise<void> {
   for await (const [nat4, value] of store.list()) {
     if (seen.has(nat4)) continue;
     seen.add(nat4);
+    if (value === notText) {
+      console.error(`${nat4}: its key holds no string but another type of data; left out`);
+      continue;
+    }
     chunk.push(formatSetnx({ nat4, value }));
     if (chunk.length < batchSize) continue;
     print(chunk.join("\n"));

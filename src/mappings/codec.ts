@@ -9,6 +9,9 @@ const generation = "0001";
 const userFlags = "0000000000000002";
 
 const headerLength = 28;
+/** Stands in for the value of a key of another type, which GET refuses: never a mapping, so the address is occupied. */
+export const notText = "(not a string)";
+
 const valueForm = /^([0-9a-f]{4})([0-9a-f]{8})([0-9a-f]{16})([0-9a-f:.]{2,45})$/i;
 
 /** A decoded entry; the first three are the hex digits as stored (we accept any and never rewrite them). */

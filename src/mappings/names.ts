@@ -28,6 +28,8 @@ const maxLength = 255;
 const flushMs = 200;
 /** Each flush, so that names never keep mappings waiting. */
 const maxWrites = 500;
+/** What a flood brings beyond what is written in two seconds is not kept. */
+const maxWaiting = 10 * maxWrites;
 
 interface Noted {
   /** Blank between the addresses. */
@@ -78,7 +80,7 @@ export function createNames(records: RecordStore, log: Logger): Names {
   return {
     note(text, hosts6) {
       const name = folded(text);
-      if (name === undefined || hosts6.length === 0) return;
+      if (name === undefined || hosts6.length === 0 || toWrite.size >= maxWaiting) return;
       const hosts = hosts6.slice(0, maxHosts).join(" ");
       const now = performance.now();
       const before = noted.get(name);

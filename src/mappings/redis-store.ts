@@ -1,5 +1,5 @@
 import type { Logger } from "../log.ts";
-import { keyOf, keyPrefix, nat4OfKey } from "./codec.ts";
+import { keyOf, keyPrefix, nat4OfKey, notText } from "./codec.ts";
 import { callBudgetMs } from "./deadline.ts";
 import { heldKey, leasesMark } from "./record-keys.ts";
 import { isReplyError } from "./redis-connection.ts";
@@ -12,8 +12,6 @@ import type { Lease, MappingStore, Place, StoreListener } from "./store.ts";
 const scanCount = 1000;
 /** So long an entry that replicas don't confirm is kept back. */
 const unreplicatedMs = 5000;
-/** Stands in for the value of a key of another type, which GET refuses: never a mapping, so the address is occupied. */
-const notText = "(not a string)";
 
 /** dSSM: the specification's keys and values, created by SETNX only, deleted by DEL. Does not wait for the server. */
 export function openRedisStore(nodes: RedisNodes, log: Logger): MappingStore {
