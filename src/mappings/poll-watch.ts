@@ -6,8 +6,13 @@ import type { StoreListener } from "./store.ts";
 export interface PollSource {
   /** Least pause between two looks. A look that takes long stretches the pause, so that it costs ≤ a fifth of a core. */
   readonly intervalMs: number;
-  /** Equal numbers = nothing was written in between. Absent: every look lists. */
+  /** Equal numbers = nothing was written in between. No listing that begins later may be older. Absent: every look lists. */
   version?(): number;
+  /**
+   * What the store has answered to others of this process since the last call; undefined = not there. Who believed it must
+   * hear when it ceased to be so, even between two looks.
+   */
+  told?(): ReadonlyMap<string, string | undefined>;
   list(): AsyncIterable<readonly [nat4: string, value: string]>;
 }
 
@@ -31,6 +36,20 @@ function digest(text: string): number {
   return (low >>> 0) * 0x100000 + (high >>> 12);
 }
 
+/** Takes over what was told; whether any of it is news. */
+function believe(known: Map<number, number>, told: ReadonlyMap<string, string | undefined> = new Map()) {
+  let news = false;
+  for (const [text, value] of told) {
+    const nat4 = ipv4ToNumber(text) | 0;
+    const now = value === undefined ? undefined : digest(value);
+    if (known.get(nat4) === now) continue;
+    news = true;
+    if (now === undefined) known.delete(nat4);
+    else known.set(nat4, now);
+  }
+  return news;
+}
+
 /** MappingStore.watch for a store that cannot tell of changes: looks again and again, reports the differences. */
 export async function pollChanges(
   source: PollSource,
@@ -45,7 +64,8 @@ export async function pollChanges(
     try {
       // The version is read first: a write during the listing then shows as a new version at the next look.
       const version = source.version?.();
-      if (before === undefined || version === undefined || version !== seen) {
+      const toldOtherwise = before !== undefined && believe(before, source.told?.());
+      if (before === undefined || version === undefined || version !== seen || toldOtherwise) {
         const after = new Map<number, number>();
         const changed = new Map<number, string>();
         for await (const [text, value] of source.list()) {
