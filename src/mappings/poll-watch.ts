@@ -36,16 +36,13 @@ function digest(text: string): number {
   return (low >>> 0) * 0x100000 + (high >>> 12);
 }
 
-/** Takes over what was told; whether any of it is news. */
-function believe(known: Map<number, number>, told: ReadonlyMap<string, string | undefined> = new Map()) {
-  let news = false;
+/** What was told and isn't what the last listing said; -1 = not there. */
+function newsIn(told: ReadonlyMap<string, string | undefined>, known: ReadonlyMap<number, number>) {
+  const news = new Map<number, number>();
   for (const [text, value] of told) {
     const nat4 = ipv4ToNumber(text) | 0;
-    const now = value === undefined ? undefined : digest(value);
-    if (known.get(nat4) === now) continue;
-    news = true;
-    if (now === undefined) known.delete(nat4);
-    else known.set(nat4, now);
+    const now = value === undefined ? -1 : digest(value);
+    if (now !== (known.get(nat4) ?? -1)) news.set(nat4, now);
   }
   return news;
 }
@@ -64,20 +61,22 @@ export async function pollChanges(
     try {
       // The version is read first: a write during the listing then shows as a new version at the next look.
       const version = source.version?.();
-      const toldOtherwise = before !== undefined && believe(before, source.told?.());
-      if (before === undefined || version === undefined || version !== seen || toldOtherwise) {
+      const told = newsIn((before && source.told?.()) ?? new Map(), before ?? new Map());
+      if (before === undefined || version === undefined || version !== seen || told.size > 0) {
         const after = new Map<number, number>();
         const changed = new Map<number, string>();
         for await (const [text, value] of source.list()) {
           if (signal.aborted) return;
           const nat4 = ipv4ToNumber(text) | 0;
           const now = digest(value);
-          if (before !== undefined && before.get(nat4) !== now) changed.set(nat4, value);
+          if (before !== undefined && (before.get(nat4) !== now || (told.get(nat4) ?? now) !== now))
+            changed.set(nat4, value);
           after.set(nat4, now);
         }
         if (before === undefined) listener.resync();
         else {
           for (const [nat4, value] of changed) listener.changed(numberToIpv4(nat4), value);
+          for (const nat4 of told.keys()) if (!before.has(nat4)) before.set(nat4, -1);
           for (const nat4 of before.keys())
             if (!after.has(nat4)) listener.changed(numberToIpv4(nat4), undefined);
         }
