@@ -30,11 +30,11 @@ export interface EnvoyPlane {
 /** Envoy sees a replaced file at once, and has its clusters within a fraction of this. */
 const clusterPatienceMs = 100;
 
-/** Rejects with EG46_FEED_LISTEN. */
+/** `drained`: the configuration is to be applied anew, without an address that has left. Rejects with EG46_FEED_LISTEN. */
 export async function startEnvoyPlane(
   options: EnvoyOptions,
   tls: FeedTls | undefined,
-  parts: FeedParts,
+  parts: FeedParts & { readonly drained: () => void },
 ): Promise<EnvoyPlane> {
   const feed = createFeed(parts, tls);
   await feed.listen(feedAddress(options));
@@ -43,7 +43,7 @@ export async function startEnvoyPlane(
   let known = new Set<string>();
   return {
     sink: feed,
-    draining: createDraining(),
+    draining: createDraining(parts.drained),
     counters: counters.read,
     async configure(settings) {
       const added = settings.snat.filter((address) => !known.has(address));

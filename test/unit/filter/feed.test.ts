@@ -189,6 +189,28 @@ async function statusOf(port: number, path: string): Promise<number> {
   return Number(first.split(" ")[1]);
 }
 
+test("a mapping of 0.0.0.0 takes no room", async (t) => {
+  const host = await filterHost(t);
+  const worker = host.worker();
+  await install(host.feed, { "10.64.0.1": hostOf(1), "0.0.0.0": hostOf(2), "10.64.0.2": hostOf(3) });
+  const pages = worker.vm.memoryPages();
+  host.feed.configure(settings);
+  assert.equal(await worker.connect(pod, endpoint("10.64.0.2", 80)).settled(), "open");
+  assert.equal(worker.vm.memoryPages(), pages);
+});
+
+test("a question that is never answered is asked again", async (t) => {
+  const asked: string[] = [];
+  const host = await filterHost(
+    t,
+    { lookup: async (nat4) => (asked.push(nat4) === 1 ? new Promise<never>(() => {}) : hostOf(1)) },
+    { feedCluster: "f", waitMs: 5000 },
+  );
+  host.feed.configure(settings);
+  assert.equal(await host.worker().connect(pod, endpoint("10.64.0.7", 80)).settled(), "open");
+  assert.equal(asked.length, 2);
+});
+
 test("50,000 connections leave the memory as it was", async (t) => {
   const host = await filterHost(t);
   await install(host.feed, { "10.64.0.1": hostOf(1) });
