@@ -82,6 +82,9 @@ test("refusals are closed without a byte, counted and logged, and not remembered
   });
 });
 
+/** Of the SNAT pool's network. */
+const manyNet = "2001::1ab:1:1:";
+
 /** COUNT connections that are reset after a random time below 200 ms. */
 const impatient = `
 const [, host, port, count] = process.argv;
@@ -177,6 +180,23 @@ test("the CRs change under connections; the feed is by mutual TLS", envoyNeeds, 
     });
     t.diagnostic(`in force after ${Math.round(performance.now() - started)} ms`);
   });
+
+  await t.test(
+    "256 addresses at once: each has its cluster before a connection is to leave from it",
+    async () => {
+      const many = Array.from({ length: 256 }, (_, n) => `${manyNet}${(n + 1).toString(16)}`);
+      change(poolResource.replace(`"${pool0}"`, many.map((address) => `"${address}"`).join(", ")));
+      let refused = 0;
+      await eventually("the far host sees one of them", async () => {
+        const results = await talk(pod, 10, 20, [known]);
+        refused += results.filter(({ intact }) => intact !== true).length;
+        return results.every(({ source }) => source?.startsWith(manyNet));
+      });
+      assert.equal(refused, 0);
+      change(poolResource.replace(pool0, pool1));
+      await eventually("it is back", async () => (await talk(pod, 10, 1, [known]))[0]?.source === pool1);
+    },
+  );
 
   await t.test("another subnet: new addresses, and the old ones go on", async () => {
     change(poolResource.replace(pool0, pool1).replace("10.244.50.0/24", "10.244.60.0/24"));
