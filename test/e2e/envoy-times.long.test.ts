@@ -12,7 +12,7 @@ import { encodeValue } from "../../src/mappings/codec.ts";
 import { openStore } from "../../src/mappings/open.ts";
 import { envoyLab, envoyNeeds, startEnvoy } from "../support/envoy.ts";
 import { farHost, farInternet, peerPort, startFarHosts } from "../support/envoy-scene.ts";
-import { eventually, poolResource } from "../support/gateway-lab.ts";
+import { poolResource } from "../support/gateway-lab.ts";
 import { labAddresses } from "../support/topology.ts";
 
 /** Connects to each address that it is told, and says when the far host's banner is there: milliseconds, or an error. */
