@@ -152,12 +152,16 @@ test("the gateway dies and comes back; Envoy is started anew", envoyNeeds, async
 
   await t.test("hot restart: a connection goes on in the old one, new ones work at once", async () => {
     const old = await hold(pod, 1 << 20, known);
-    const hot = ["--restart-epoch", "1", "--drain-time-s", "1", "--parent-shutdown-time-s", "3"];
+    const hot = ["--restart-epoch", "1", "--drain-time-s", "1", "--parent-shutdown-time-s", "20"];
     const next = await startEnvoy(t, lab.topology.gateway, lab.dir, hot, lab.envoy.baseId);
-    const results = await talk(pod, 10, 50, [known]);
-    assert.deepEqual(failedOf(results), []);
-    assert.equal((await old.finish()).intact, true);
-    await next.kill();
+    try {
+      const results = await talk(pod, 10, 50, [known]);
+      assert.deepEqual(failedOf(results), []);
+      const { intact, error } = await old.finish();
+      assert.deepEqual({ intact, error }, { intact: true, error: undefined });
+    } finally {
+      await next.kill();
+    }
   });
 
   await t.test("another Envoy: its first connection works, and none leaves as it is", async () => {
