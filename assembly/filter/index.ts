@@ -120,7 +120,7 @@ export function proxy_on_http_call_response(
   const root = rootOf(context);
   if (root == null) return;
   if (root.role == Role.FEED) feedAnswered(root, token, bodySize, nowMs());
-  else mappingAnswered(root, token);
+  else mappingAnswered(root, token, nowMs());
 }
 
 /** Envoy tells only of connections whose upstream failed (src/envoy/listeners.ts). */

@@ -12,6 +12,7 @@ import { beginText, put, putDecimal, putHex64 } from "./text";
 /** The gateway answers within 5 s, changes or not. */
 const POLL_TIMEOUT_MS: u32 = 8000;
 const RETRY_MS: u64 = 200;
+const GRACE_MS: u64 = 2000;
 /** A log this much longer than what it says is written anew. */
 const SLACK: u32 = 1 << 20;
 
@@ -20,6 +21,7 @@ const HEAD = memory.data(24, 8);
 const CHUNKS = memory.data(8, 8);
 
 let asking: u32 = 0;
+let askedMs: u64 = 0;
 let notBeforeMs: u64 = 0;
 let failing: bool = false;
 let epoch: u64 = 0;
@@ -32,7 +34,11 @@ let settingsSize: u32 = 0;
 
 /** On each tick. */
 export function followFeed(root: Root, nowMs: u64): void {
-  if (asking != 0 || nowMs < notBeforeMs) return;
+  // Envoy answers each call, unless the configuration that asked is gone by then.
+  if (asking != 0 && nowMs < askedMs + POLL_TIMEOUT_MS + GRACE_MS) return;
+  // Not for longer, whatever becomes of the clock.
+  if (nowMs < notBeforeMs && notBeforeMs - nowMs <= RETRY_MS) return;
+  askedMs = nowMs;
   beginText();
   put("/v1/feed?");
   if (epoch != 0 && logSize <= 2 * mappings * RECORD_SIZE + SLACK) {

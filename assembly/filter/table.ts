@@ -75,6 +75,8 @@ function applyRecord(p: usize): bool {
   const nat4BE = load<u32>(p);
   const lo = load<u64>(p, 4);
   const hi = load<u64>(p, 12);
+  // 0.0.0.0 is nobody's: the table has no place for it, however large.
+  if (nat4BE == 0) return true;
   if ((lo | hi) == 0) {
     removeMapping(nat4BE);
     return true;

@@ -25,18 +25,28 @@ let waitingCount: u32 = 0;
 @unmanaged
 @final
 class Ask {
+  endMs: u64;
   token: u32;
   nat4BE: u32;
 }
-const ASK_SIZE: usize = 8;
+const ASK_SIZE: usize = 16;
 const MAX_ASKS: u32 = 512;
-const ASKS = memory.data(8 * 512, 8);
+const ASKS = memory.data(16 * 512, 8);
 let askCount: u32 = 0;
 
 /** A question may take as long as this; a connection may wait longer, and is then asked for again. */
 const ASK_TIMEOUT_MS: u32 = 2000;
 const RETRY_MS: u64 = 250;
+/** Envoy answers each question, unless the plugin's configuration that asked is gone by then. */
+const GRACE_MS: u64 = 500;
 let retryAtMs: u64 = 0;
+
+/** Nothing lies further ahead than this, unless somebody has set the clock back. */
+const FARTHEST_MS: u64 = 10000;
+
+function isOver(endMs: u64, nowMs: u64): bool {
+  return nowMs >= endMs || endMs - nowMs > FARTHEST_MS;
+}
 
 function waiting(index: u32): Waiting {
   return changetype<Waiting>(WAITING + <usize>index * WAITING_SIZE);
@@ -53,7 +63,7 @@ export function wait(root: Root, context: u32, outcome: Outcome, nowMs: u64): u3
   entry.context = context;
   entry.nat4BE = outcome == Outcome.ASK ? wantedBE : 0;
   entry.deadlineMs = nowMs + root.waitMs;
-  if (entry.nat4BE != 0) askOnce(root, entry.nat4BE);
+  if (entry.nat4BE != 0) askOnce(root, entry.nat4BE, nowMs);
   return STOP;
 }
 
@@ -63,7 +73,7 @@ function isAsked(nat4BE: u32): bool {
 }
 
 /** By the root context: the connection that asks may be gone when the answer comes. */
-function askOnce(root: Root, nat4BE: u32): void {
+function askOnce(root: Root, nat4BE: u32, nowMs: u64): void {
   if (askCount == MAX_ASKS || isAsked(nat4BE)) return;
   if (setEffectiveContext(root.id) != OK) return;
   beginText();
@@ -73,7 +83,21 @@ function askOnce(root: Root, nat4BE: u32): void {
   if (token == 0) return;
   ask(askCount).token = token;
   ask(askCount).nat4BE = nat4BE;
+  ask(askCount).endMs = nowMs + ASK_TIMEOUT_MS + GRACE_MS;
   askCount++;
+}
+
+function removeAsk(index: u32): void {
+  askCount--;
+  if (index != askCount) memory.copy(changetype<usize>(ask(index)), changetype<usize>(ask(askCount)), ASK_SIZE);
+}
+
+/** Or its address could never be asked for again. */
+function forgetUnanswered(nowMs: u64): void {
+  for (let i: u32 = 0; i < askCount; ) {
+    if (!isOver(ask(i).endMs, nowMs)) i++;
+    else removeAsk(i);
+  }
 }
 
 function removeWaiting(index: u32): void {
@@ -82,13 +106,12 @@ function removeWaiting(index: u32): void {
 }
 
 /** The answer: 200 with the host's 16 bytes, 404, or no word of the gateway, which is asked again. */
-export function mappingAnswered(root: Root, token: u32): void {
+export function mappingAnswered(root: Root, token: u32, nowMs: u64): void {
   let nat4BE: u32 = 0;
   for (let i: u32 = 0; i < askCount; i++) {
     if (ask(i).token != token) continue;
     nat4BE = ask(i).nat4BE;
-    askCount--;
-    if (i != askCount) store<u64>(changetype<usize>(ask(i)), load<u64>(changetype<usize>(ask(askCount))));
+    removeAsk(i);
     break;
   }
   if (nat4BE == 0) return;
@@ -106,7 +129,7 @@ export function mappingAnswered(root: Root, token: u32): void {
   for (let i: u32 = 0; i < waitingCount; ) {
     if (waiting(i).nat4BE != nat4BE) i++;
     else if (status == 404) end(root, i, DropReason.MAPPING_UNKNOWN);
-    else if (!goOn(root, i)) i++;
+    else if (!goOn(root, i, nowMs)) i++;
   }
   tell(0, 0, 0);
 }
@@ -122,7 +145,7 @@ function end(root: Root, index: u32, reason: DropReason): void {
 }
 
 /** Decides anew. False: it waits still. */
-function goOn(root: Root, index: u32): bool {
+function goOn(root: Root, index: u32, nowMs: u64): bool {
   const entry = waiting(index);
   const context = entry.context;
   if (setEffectiveContext(context) != OK) {
@@ -134,7 +157,7 @@ function goOn(root: Root, index: u32): bool {
   if (outcome == Outcome.ASK) {
     const before = entry.nat4BE;
     entry.nat4BE = wantedBE;
-    if (before != wantedBE) askOnce(root, wantedBE);
+    if (before != wantedBE) askOnce(root, wantedBE, nowMs);
     return false;
   }
   removeWaiting(index);
@@ -151,16 +174,19 @@ export function lookAtWaiting(nowMs: u64, news: bool): void {
   if (waitingCount == 0) return;
   const root = newestFilterRoot();
   if (root == null) return;
-  const retry = nowMs >= retryAtMs;
-  if (retry) retryAtMs = nowMs + RETRY_MS;
+  const retry = isOver(retryAtMs, nowMs);
+  if (retry) {
+    retryAtMs = nowMs + RETRY_MS;
+    forgetUnanswered(nowMs);
+  }
   for (let i: u32 = 0; i < waitingCount; ) {
     const entry = waiting(i);
-    if (news && goOn(root, i)) continue;
-    if (nowMs >= entry.deadlineMs) {
+    if (news && goOn(root, i, nowMs)) continue;
+    if (isOver(entry.deadlineMs, nowMs)) {
       end(root, i, entry.nat4BE == 0 ? DropReason.EGRESS_NOT_CONFIGURED : DropReason.MAPPING_TIMEOUT);
       continue;
     }
-    if (retry && entry.nat4BE != 0) askOnce(root, entry.nat4BE);
+    if (retry && entry.nat4BE != 0) askOnce(root, entry.nat4BE, nowMs);
     i++;
   }
 }

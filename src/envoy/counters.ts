@@ -1,8 +1,7 @@
 /** Envoy's own figures of what the filter did, for the gateway's API and metrics. */
-import { get } from "node:http";
-import { parseListenAddress } from "../admin/listen-address.ts";
 import type { EngineCounters } from "../engine/counters.ts";
 import { dropReasons, Path, VirtualServer } from "../engine/layout.gen.ts";
+import { fetchAdmin } from "./admin.ts";
 
 export interface EnvoyCounters {
   /** As of a second ago; of an Envoy that is away, what it said last. */
@@ -11,14 +10,12 @@ export interface EnvoyCounters {
 }
 
 const everyMs = 1000;
-const withinMs = 900;
-const most = 64 * 1024;
 
 /** Follows the admin interface of the Envoy beside the gateway. */
 export function followCounters(admin: string): EnvoyCounters {
   let last = parseStats("");
   const look = () =>
-    void fetchStats(admin).then(
+    void fetchAdmin(admin, "/stats?filter=egress46_").then(
       (text) => {
         last = parseStats(text);
       },
@@ -46,20 +43,4 @@ export function parseStats(text: string): EngineCounters {
     packets: Object.keys(Path).map(() => 0),
     bytes: Object.keys(Path).map(() => 0),
   };
-}
-
-function fetchStats(admin: string): Promise<string> {
-  const address = parseListenAddress(admin);
-  return new Promise((resolve, reject) => {
-    const options = { ...address, path: "/stats?filter=egress46_", signal: AbortSignal.timeout(withinMs) };
-    get(options, async (response) => {
-      try {
-        let text = "";
-        for await (const chunk of response.setEncoding("utf8")) if (text.length < most) text += chunk;
-        resolve(text);
-      } catch (error) {
-        reject(error);
-      }
-    }).on("error", reject);
-  });
 }

@@ -36,6 +36,8 @@ export interface FeedParts {
 
 /** The filter gives up after 8 s. */
 const holdMs = 5000;
+/** Fewer than the gateway's own limit, beyond which it says that there is no mapping. */
+const mostLookups = 200;
 /** Who is further behind gets everything anew. */
 const journalLength = 65_536;
 
@@ -51,6 +53,7 @@ export function createFeed({ ready, lookup, log }: FeedParts, tls?: FeedTls): Fe
   let settingsVersion = versionOf(settings);
   let waiting = new Set<() => void>();
   let waking = false;
+  let lookups = 0;
 
   const position = () => journalStart + journal.length;
 
@@ -77,11 +80,13 @@ export function createFeed({ ready, lookup, log }: FeedParts, tls?: FeedTls): Fe
 
   function change(): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, holdMs);
-      waiting.add(() => {
+      const done = () => {
         clearTimeout(timer);
+        waiting.delete(done);
         resolve();
-      });
+      };
+      const timer = setTimeout(done, holdMs);
+      waiting.add(done);
     });
   }
 
@@ -107,7 +112,10 @@ export function createFeed({ ready, lookup, log }: FeedParts, tls?: FeedTls): Fe
     response.writeHead(200, { "content-length": body.length }).end(body);
   }
 
+  /** 503: that is not known now, and asked again. */
   async function answer(nat4: number, response: ServerResponse): Promise<void> {
+    if (!ready() || lookups >= mostLookups) return void response.writeHead(503).end();
+    lookups++;
     try {
       const host6 = await lookup(numberToIpv4(nat4));
       if (host6 === undefined) response.writeHead(404).end();
@@ -115,14 +123,16 @@ export function createFeed({ ready, lookup, log }: FeedParts, tls?: FeedTls): Fe
     } catch (error) {
       log.debug({ err: error, nat4: numberToIpv4(nat4) }, "mapping look-up for an Envoy failed");
       response.writeHead(503).end();
+    } finally {
+      lookups--;
     }
   }
 
   function serve(request: IncomingMessage, response: ServerResponse): void {
-    const url = new URL(request.url ?? "/", "http://egress46");
-    const asked = askedAddress(url.pathname);
+    const [path = "", query] = (request.url ?? "").split("?");
+    const asked = askedAddress(path);
     if (request.method !== "GET") response.writeHead(405).end();
-    else if (url.pathname === "/v1/feed") void follow(url.searchParams, response);
+    else if (path === "/v1/feed") void follow(new URLSearchParams(query), response);
     else if (asked !== undefined) void answer(asked, response);
     else response.writeHead(404).end();
   }

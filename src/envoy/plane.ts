@@ -2,13 +2,13 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer } from "node:net";
-import { setTimeout as pause } from "node:timers/promises";
 import { isIpv4 } from "../addresses.ts";
 import type { DnsProxy } from "../dns/proxy.ts";
 import { serveTcp, serveUdp } from "../dns/server.ts";
 import type { EngineCounters } from "../engine/counters.ts";
 import type { MappingSink } from "../engine/mapping-sink.ts";
 import { Eg46Error } from "../errors.ts";
+import { clustersThere } from "./clusters-there.ts";
 import { followCounters } from "./counters.ts";
 import { createDraining, type Draining } from "./draining.ts";
 import { createFeed, type FeedParts } from "./feed.ts";
@@ -27,14 +27,14 @@ export interface EnvoyPlane {
   close(): Promise<void>;
 }
 
-/** Envoy sees a replaced file at once, and has its clusters within a fraction of this. */
-const clusterPatienceMs = 100;
+/** Envoy sees a replaced file at once; hundreds of clusters take it some 400 ms. */
+const clusterPatienceMs = 2000;
 
-/** Rejects with EG46_FEED_LISTEN. */
+/** `drained`: the configuration is to be applied anew, without an address that has left. Rejects with EG46_FEED_LISTEN. */
 export async function startEnvoyPlane(
   options: EnvoyOptions,
   tls: FeedTls | undefined,
-  parts: FeedParts,
+  parts: FeedParts & { readonly drained: () => void },
 ): Promise<EnvoyPlane> {
   const feed = createFeed(parts, tls);
   await feed.listen(feedAddress(options));
@@ -43,11 +43,11 @@ export async function startEnvoyPlane(
   let known = new Set<string>();
   return {
     sink: feed,
-    draining: createDraining(),
+    draining: createDraining(parts.drained),
     counters: counters.read,
     async configure(settings) {
       const added = settings.snat.filter((address) => !known.has(address));
-      if (known.size > 0 && added.length > 0) await pause(clusterPatienceMs);
+      if (added.length > 0) await clustersThere(options.admin, added, clusterPatienceMs);
       known = new Set(settings.snat);
       feed.configure(settings);
     },

@@ -92,6 +92,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
     (await startEnvoyPlane(options.envoy, contents.feedTls, {
       ready: () => applied !== undefined && (inForce?.dns === undefined || everConnected()),
       lookup: (nat4) => mappings.lookup(nat4),
+      drained: () => schedule(),
       log,
     }));
   const answers = createAnswerCache(options.engine.sizes.dnsCache ?? 0);

@@ -7,11 +7,12 @@ import { keyOf, keyPrefix, nat4OfKey } from "./codec.ts";
 import { callBudgetMs, unavailable, within } from "./deadline.ts";
 import { checkLmdbFile } from "./lmdb-check.ts";
 import { createLmdbRecords } from "./lmdb-records.ts";
+import { snapshotId } from "./lmdb-snapshot.ts";
 import { createWriteGate } from "./lmdb-space.ts";
 import { pollChanges } from "./poll-watch.ts";
 import type { MappingStore, Place } from "./store.ts";
 
-/** LMDB itself tells nobody of changes, so we look at its transaction number this often. */
+/** LMDB itself tells nobody of changes, so we look at the number of the transaction that reads see this often. */
 const pollMs = 80;
 const pageSize = 1000;
 /** More than LMDB's table of 126 readers. */
@@ -33,6 +34,8 @@ export async function openLmdbStore(
   const db = openFolder(folder, name, create);
   const gate = createWriteGate(folder, name, log);
   const closing = new AbortController();
+  /** While somebody watches: what others were told since the last look. */
+  let told: Map<string, string | undefined> | undefined;
 
   function bounded<T>(operation: string, work: () => T | Promise<T>): Promise<T> {
     const what = `${name}: ${operation}`;
@@ -41,7 +44,9 @@ export async function openLmdbStore(
   }
 
   function read(nat4: string): string | undefined {
-    return db.get(keyOf(nat4));
+    const value = db.get(keyOf(nat4));
+    told?.set(nat4, value);
+    return value;
   }
 
   async function* list(): AsyncGenerator<readonly [nat4: string, value: string]> {
@@ -116,13 +121,15 @@ export async function openLmdbStore(
       }),
     claim: (nat4, value, lease) =>
       bounded("claim", () =>
-        commit(() => {
+        commit(async () => {
           const key = keyOf(nat4);
-          return db.ifNoExists(key, () => {
+          const made = await db.ifNoExists(key, () => {
             // It rejects together with what is awaited here.
             db.put(key, value).catch(() => {});
             if (lease !== undefined) records.lease(nat4, value, lease);
           });
+          if (made) told?.set(nat4, value);
+          return made;
         }),
       ),
     renew: records.renew,
@@ -136,6 +143,7 @@ export async function openLmdbStore(
             records.released(nat4);
             return found;
           });
+          told?.set(nat4, undefined);
           await db.flushed;
           return existed;
         } catch (error) {
@@ -143,12 +151,14 @@ export async function openLmdbStore(
         }
       }),
     async watch(listener, signal) {
-      const version = () => {
-        db.resetReadTxn();
-        return (db.getStats() as { lastTxnId: number }).lastTxnId;
+      const takeTold = () => {
+        const taken = told;
+        told = new Map();
+        return taken ?? told;
       };
+      takeTold();
       await pollChanges(
-        { intervalMs: pollMs, version, list },
+        { intervalMs: pollMs, version: () => snapshotId(db), list, told: takeTold },
         listener,
         AbortSignal.any([signal, closing.signal]),
       );

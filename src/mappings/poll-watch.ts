@@ -6,8 +6,13 @@ import type { StoreListener } from "./store.ts";
 export interface PollSource {
   /** Least pause between two looks. A look that takes long stretches the pause, so that it costs ≤ a fifth of a core. */
   readonly intervalMs: number;
-  /** Equal numbers = nothing was written in between. Absent: every look lists. */
+  /** Equal numbers = nothing was written in between. No listing that begins later may be older. Absent: every look lists. */
   version?(): number;
+  /**
+   * What the store has answered to others of this process since the last call; undefined = not there. Who believed it must
+   * hear when it ceased to be so, even between two looks.
+   */
+  told?(): ReadonlyMap<string, string | undefined>;
   list(): AsyncIterable<readonly [nat4: string, value: string]>;
 }
 
@@ -31,6 +36,17 @@ function digest(text: string): number {
   return (low >>> 0) * 0x100000 + (high >>> 12);
 }
 
+/** What was told and isn't what the last listing said; -1 = not there. */
+function newsIn(told: ReadonlyMap<string, string | undefined>, known: ReadonlyMap<number, number>) {
+  const news = new Map<number, number>();
+  for (const [text, value] of told) {
+    const nat4 = ipv4ToNumber(text) | 0;
+    const now = value === undefined ? -1 : digest(value);
+    if (now !== (known.get(nat4) ?? -1)) news.set(nat4, now);
+  }
+  return news;
+}
+
 /** MappingStore.watch for a store that cannot tell of changes: looks again and again, reports the differences. */
 export async function pollChanges(
   source: PollSource,
@@ -45,19 +61,22 @@ export async function pollChanges(
     try {
       // The version is read first: a write during the listing then shows as a new version at the next look.
       const version = source.version?.();
-      if (before === undefined || version === undefined || version !== seen) {
+      const told = newsIn((before && source.told?.()) ?? new Map(), before ?? new Map());
+      if (before === undefined || version === undefined || version !== seen || told.size > 0) {
         const after = new Map<number, number>();
         const changed = new Map<number, string>();
         for await (const [text, value] of source.list()) {
           if (signal.aborted) return;
           const nat4 = ipv4ToNumber(text) | 0;
           const now = digest(value);
-          if (before !== undefined && before.get(nat4) !== now) changed.set(nat4, value);
+          if (before !== undefined && (before.get(nat4) !== now || (told.get(nat4) ?? now) !== now))
+            changed.set(nat4, value);
           after.set(nat4, now);
         }
         if (before === undefined) listener.resync();
         else {
           for (const [nat4, value] of changed) listener.changed(numberToIpv4(nat4), value);
+          for (const nat4 of told.keys()) if (!before.has(nat4)) before.set(nat4, -1);
           for (const nat4 of before.keys())
             if (!after.has(nat4)) listener.changed(numberToIpv4(nat4), undefined);
         }

@@ -16,6 +16,7 @@ import {
 } from "../support/envoy-scene.ts";
 import { eventually, poolResource } from "../support/gateway-lab.ts";
 import { makeCertificates } from "../support/redis.ts";
+import type { PeerResult } from "../support/tcp-peer.ts";
 import { labAddresses } from "../support/topology.ts";
 
 const { snatPool } = labAddresses;
@@ -68,6 +69,19 @@ test("refusals are closed without a byte, counted and logged, and not remembered
     await eventually("it is counted", async () => (await drops(lab.envoy, "DUAL_STACK_DISABLED")) === 1);
   });
 
+  await t.test("ping and UDP, to hosts and to a NAT address: none is forwarded", async () => {
+    const guarded = async () => {
+      const text = await lab.topology.gateway.run(["nft", "list", "counter", "inet", "egress46", "guard"]);
+      return Number(/packets (\d+)/.exec(text)?.[1]);
+    };
+    const before = await guarded();
+    const { v4only, dual6 } = labAddresses.web;
+    const udp = [v4only, dual6, "10.244.50.9"].map((host) => `echo x > /dev/udp/${host}/5000`);
+    const pings = [v4only, dual6, "10.244.50.9"].map((host) => `! ping -c 1 -W 1 ${host} > /dev/null`);
+    await pod.run(["bash", "-c", ["set -e", ...udp, ...pings].join("\n")]);
+    assert.equal((await guarded()) - before, 6);
+  });
+
   await t.test("ports exhausted", async () => {
     await lab.topology.gateway.sysctl({ "ipv4/ip_local_port_range": '"30000 30003"' });
     const host = `${await resolveA(pod, "n9.example")}:${peerPort}`;
@@ -81,6 +95,12 @@ test("refusals are closed without a byte, counted and logged, and not remembered
     for (const each of held) assert.equal((await each.finish()).intact, true);
   });
 });
+
+/** Of the SNAT pool's network. */
+const manyNet = "2001::1ab:1:1:";
+
+const failedOf = (results: readonly PeerResult[]) =>
+  results.filter(({ intact, source }) => intact !== true || source !== snatPool.ipv6[0]);
 
 /** COUNT connections that are reset after a random time below 200 ms. */
 const impatient = `
@@ -103,7 +123,7 @@ test("the gateway dies and comes back; Envoy is started anew", envoyNeeds, async
   await t.test("dead: known mappings open, unknown ones are refused within 5 s", async () => {
     await lab.gateway.kill();
     const results = await talk(pod, 1000, 20, [known]);
-    assert.ok(results.every(({ intact, source }) => intact === true && source === snatPool.ipv6[0]));
+    assert.deepEqual(failedOf(results), []);
     const [refused] = await talk(pod, 10, 1, [`10.244.50.99:${peerPort}`]);
     assert.ok(
       refused?.received === 0 && refused.error !== undefined && refused.ms < 5000,
@@ -132,12 +152,16 @@ test("the gateway dies and comes back; Envoy is started anew", envoyNeeds, async
 
   await t.test("hot restart: a connection goes on in the old one, new ones work at once", async () => {
     const old = await hold(pod, 1 << 20, known);
-    const hot = ["--restart-epoch", "1", "--drain-time-s", "1", "--parent-shutdown-time-s", "3"];
+    const hot = ["--restart-epoch", "1", "--drain-time-s", "1", "--parent-shutdown-time-s", "20"];
     const next = await startEnvoy(t, lab.topology.gateway, lab.dir, hot, lab.envoy.baseId);
-    const results = await talk(pod, 10, 50, [known]);
-    assert.ok(results.every(({ intact, source }) => intact === true && source === snatPool.ipv6[0]));
-    assert.equal((await old.finish()).intact, true);
-    await next.kill();
+    try {
+      const results = await talk(pod, 10, 50, [known]);
+      assert.deepEqual(failedOf(results), []);
+      const { intact, error } = await old.finish();
+      assert.deepEqual({ intact, error }, { intact: true, error: undefined });
+    } finally {
+      await next.kill();
+    }
   });
 
   await t.test("another Envoy: its first connection works, and none leaves as it is", async () => {
@@ -146,7 +170,7 @@ test("the gateway dies and comes back; Envoy is started anew", envoyNeeds, async
     assert.ok(between.every(({ received }) => received === 0));
     await startEnvoy(t, lab.topology.gateway, lab.dir);
     const results = await talk(pod, 10, 50, [known]);
-    assert.ok(results.every(({ intact, source }) => intact === true && source === snatPool.ipv6[0]));
+    assert.deepEqual(failedOf(results), []);
   });
 });
 
@@ -177,6 +201,23 @@ test("the CRs change under connections; the feed is by mutual TLS", envoyNeeds, 
     });
     t.diagnostic(`in force after ${Math.round(performance.now() - started)} ms`);
   });
+
+  await t.test(
+    "256 addresses at once: each has its cluster before a connection is to leave from it",
+    async () => {
+      const many = Array.from({ length: 256 }, (_, n) => `${manyNet}${(n + 1).toString(16)}`);
+      change(poolResource.replace(`"${pool0}"`, many.map((address) => `"${address}"`).join(", ")));
+      let refused = 0;
+      await eventually("the far host sees one of them", async () => {
+        const results = await talk(pod, 10, 20, [known]);
+        refused += results.filter(({ intact }) => intact !== true).length;
+        return results.every(({ source }) => source?.startsWith(manyNet));
+      });
+      assert.equal(refused, 0);
+      change(poolResource.replace(pool0, pool1));
+      await eventually("it is back", async () => (await talk(pod, 10, 1, [known]))[0]?.source === pool1);
+    },
+  );
 
   await t.test("another subnet: new addresses, and the old ones go on", async () => {
     change(poolResource.replace(pool0, pool1).replace("10.244.50.0/24", "10.244.60.0/24"));

@@ -1,7 +1,12 @@
 /** Mappings on their way: gateway → feed → singleton → shared data → each worker's table. */
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { describe, type TestContext, test } from "node:test";
+import pino from "pino";
 import { ipv4ToNumber, ipv6ToBytes, numberToIpv4 } from "../../../src/addresses.ts";
+import { parseListenAddress } from "../../../src/admin/listen-address.ts";
+import { createFeed } from "../../../src/envoy/feed.ts";
 import { filterHost, install } from "../../support/filter-host.ts";
 import { endpoint } from "../../support/filter-scenarios.ts";
 
@@ -119,6 +124,91 @@ describe("mappings", () => {
     ready = true;
     assert.equal(await connection.settled(), "open");
   });
+});
+
+test("while the gateway isn't ready, or has too much to look up, an address is asked for again", async (t) => {
+  let ready = false;
+  let most = 0;
+  let now = 0;
+  const host = await filterHost(t, {
+    ready: () => ready,
+    async lookup(nat4) {
+      most = Math.max(most, ++now);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      now--;
+      return hostOf(ipv4ToNumber(nat4) & 0xffff);
+    },
+  });
+  host.feed.configure(settings);
+  const open = (n: number) =>
+    host.worker().connect(pod, endpoint(numberToIpv4(ipv4ToNumber("10.64.0.0") + n), 80));
+  ready = true;
+  await host.until(
+    "settings",
+    () => host.worker().connect(pod, endpoint("10.1.9.9", 80)).state() === "closed",
+  );
+  ready = false;
+  const waiting = Array.from({ length: 400 }, (_, n) => open(n + 1));
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.ok(waiting.every((connection) => connection.state() === "paused"));
+  ready = true;
+  for (const connection of waiting) assert.equal(await connection.settled(), "open");
+  assert.ok(most <= 200, `${most} look-ups at once`);
+});
+
+test("odd questions are answered, and the feed goes on", async (t) => {
+  const { port, feed } = await bareFeed(t);
+  for (const path of ["//", "/%", "/v1/feed/", "/v1/mappings/1.2.3", "/v1/mappings/999.1.1.1"])
+    assert.equal(await statusOf(port, path), 404, path);
+  const whole = await Promise.all(
+    ["?position=-1&epoch=x", "?position=NaN", "?position=1e99", "?&&=", "?position=1.5"].map((query) =>
+      statusOf(port, `/v1/feed${query}`),
+    ),
+  );
+  assert.deepEqual(new Set(whole), new Set([200]));
+  await install(feed, { "10.64.0.1": hostOf(1) });
+});
+
+async function bareFeed(t: TestContext) {
+  const feed = createFeed({
+    ready: () => true,
+    lookup: async () => undefined,
+    log: pino({ level: "silent" }),
+  });
+  t.after(() => feed.close());
+  const { port } = parseListenAddress(await feed.listen({ host: "127.0.0.1", port: 0 }));
+  return { feed, port };
+}
+
+/** Of a request whose path goes out as it is. */
+async function statusOf(port: number, path: string): Promise<number> {
+  const socket = connect(port, "127.0.0.1").setEncoding("latin1");
+  socket.end(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+  const [first] = (await once(socket, "data")) as [string];
+  socket.destroy();
+  return Number(first.split(" ")[1]);
+}
+
+test("a mapping of 0.0.0.0 takes no room", async (t) => {
+  const host = await filterHost(t);
+  const worker = host.worker();
+  await install(host.feed, { "10.64.0.1": hostOf(1), "0.0.0.0": hostOf(2), "10.64.0.2": hostOf(3) });
+  const pages = worker.vm.memoryPages();
+  host.feed.configure(settings);
+  assert.equal(await worker.connect(pod, endpoint("10.64.0.2", 80)).settled(), "open");
+  assert.equal(worker.vm.memoryPages(), pages);
+});
+
+test("a question that is never answered is asked again", async (t) => {
+  const asked: string[] = [];
+  const host = await filterHost(
+    t,
+    { lookup: async (nat4) => (asked.push(nat4) === 1 ? new Promise<never>(() => {}) : hostOf(1)) },
+    { feedCluster: "f", waitMs: 5000 },
+  );
+  host.feed.configure(settings);
+  assert.equal(await host.worker().connect(pod, endpoint("10.64.0.7", 80)).settled(), "open");
+  assert.equal(asked.length, 2);
 });
 
 test("50,000 connections leave the memory as it was", async (t) => {

@@ -52,9 +52,14 @@ describe("desireForEnvoy", () => {
     assert.match(warnings.join(), /SRC_TRANS_NONE/);
   });
 
-  test("an address that left the pool stays local for ten minutes, but no Pod gets it", () => {
+  test("an address that left the pool stays local for ten minutes, but no Pod gets it", (t) => {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
     let now = 0;
-    const draining = createDraining(() => now);
+    let ended = 0;
+    const draining = createDraining(
+      () => void ended++,
+      () => now,
+    );
     desire(egress, draining);
     const smaller = {
       ...egress,
@@ -63,7 +68,11 @@ describe("desireForEnvoy", () => {
     const drains = desire(smaller, draining);
     assert.deepEqual(drains.feed?.snat, ["2001:db8::9"]);
     assert.deepEqual(drains.plan.envoy?.sources, pool);
+    t.mock.timers.tick(9 * 60_000);
+    assert.equal(ended, 0);
     now = 11 * 60_000;
+    t.mock.timers.tick(2 * 60_000);
+    assert.equal(ended, 1, "the plan is made anew without waiting for a change");
     assert.deepEqual(desire(smaller, draining).plan.envoy?.sources, ["2001:db8::9"]);
     assert.deepEqual(desire(egress, draining).plan.envoy?.sources, pool);
   });
