@@ -1,10 +1,11 @@
 /** Where a Pod's resolver is: behind egress46, or behind a kernel that forwards. The zones are NSD's in both. */
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { labAddresses } from "../../src/lab/addresses.ts";
 import { gatewayCommand, startGateway } from "../../src/lab/gateway.ts";
 import type { Netns } from "../../src/lab/netns.ts";
 import { buildTopology, type Topology } from "../../src/lab/topology.ts";
 import { startRedis } from "../../test/support/redis.ts";
+import { writeResources } from "../../test/support/topology.ts";
+import { benchResources } from "../resources.ts";
 import { startBind, startNsd, startUnbound } from "./servers.ts";
 import { writeZones } from "./zones.ts";
 
@@ -35,24 +36,6 @@ const natSubnet = "10.64.0.0/12";
 const dns46 = { label: "six", type: "A" } as const;
 const dns64 = { label: "four", type: "AAAA" } as const;
 
-const resources = `
-apiVersion: k8s.f5net.com/v1
-kind: F5SPKSnatpool
-metadata: { name: pool, namespace: spk-ingress }
-spec:
-  name: egress_snatpool
-  addressList: [[${snatPool.ipv6[0]}, ${snatPool.ipv4[0]}]]
----
-apiVersion: k8s.f5net.com/v1
-kind: F5SPKEgress
-metadata: { name: egress-crd, namespace: spk-ingress }
-spec:
-  egressSnatpool: egress_snatpool
-  dnsNat46Enabled: true
-  dnsNat46Ipv4Subnet: ${natSubnet}
-  dnsNat46PoolIps: [${dns[0]}]
-`;
-
 async function withNsd(cold: number): Promise<Topology> {
   const topology = await buildTopology({ prefix, resolver: false });
   try {
@@ -74,17 +57,15 @@ async function withNsd(cold: number): Promise<Topology> {
 export async function egress46(store: "redis" | "lmdb", cold: number): Promise<World> {
   const topology = await withNsd(cold);
   const { gateway, folder, pods } = topology;
-  const files = `${folder}/resources`;
   const redis = store === "redis" ? await startRedis({ inside: gateway.inside }) : undefined;
   const close = async () => {
     topology.close();
     await redis?.stop();
   };
   try {
-    mkdirSync(files);
-    chmodSync(files, 0o755);
-    const file = `${files}/all.yaml`;
-    writeFileSync(file, resources);
+    const lists = [[snatPool.ipv6[0], snatPool.ipv4[0]]];
+    const text = benchResources({ lists, natSubnet, upstreams: [dns[0]] });
+    const files = writeResources(topology, { "all.yaml": text });
     const settings = { files: [files], store: redis?.url ?? `lmdb:${folder}/mappings` };
     const running = await startGateway(topology, gatewayCommand(topology, settings));
     const processes = async () => {
@@ -95,7 +76,7 @@ export async function egress46(store: "redis" | "lmdb", cold: number): Promise<W
     const name = store === "redis" ? "egress46" : "egress46, LMDB";
     return {
       folder,
-      resources: file,
+      resources: `${files}/all.yaml`,
       resolvers: [{ name, pod: pods[0], address: resolver, processes, work: dns46 }],
       close,
     };

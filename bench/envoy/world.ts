@@ -1,6 +1,6 @@
 /** A Pod, a gateway with Envoy as its data plane, an internet; beside the filter's listener one that decides statically. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parse, stringify } from "yaml";
 import { clusterName } from "../../src/envoy/clusters.ts";
@@ -9,8 +9,10 @@ import { environment } from "../../src/lab/execute.ts";
 import { egress46 as command, gatewayCommand, startGateway } from "../../src/lab/gateway.ts";
 import { buildTopology, type Topology } from "../../src/lab/topology.ts";
 import { envoyProgram } from "../../test/support/envoy.ts";
+import { writeResources } from "../../test/support/topology.ts";
+import { benchResources } from "../resources.ts";
 
-const { snatPool, natSubnet, dns, web } = labAddresses;
+const { snatPool, web } = labAddresses;
 export const nat4 = "10.244.50.7";
 /** Connections to the host's `port` meet the filter, to the next one the static listener. */
 export const ports = { filter: 7001, static: 7002 } as const;
@@ -27,37 +29,16 @@ export interface World {
   mapping(...args: string[]): Promise<string>;
 }
 
-function resources(addresses: readonly (readonly string[])[]): string {
-  return `
-apiVersion: k8s.f5net.com/v1
-kind: F5SPKSnatpool
-metadata: { name: pool, namespace: spk-ingress }
-spec: { name: egress_snatpool, addressList: ${JSON.stringify(addresses)} }
----
-apiVersion: k8s.f5net.com/v1
-kind: F5SPKEgress
-metadata: { name: egress-crd, namespace: spk-ingress }
-spec:
-  egressSnatpool: egress_snatpool
-  dnsNat46Enabled: true
-  dnsNat46Ipv4Subnet: ${natSubnet}
-  dnsNat46PoolIps: [${dns.join(", ")}]
-`;
-}
-
 export async function envoyWorld(
   addresses: readonly (readonly string[])[] = [[snatPool.ipv6[0], snatPool.ipv4[0]]],
 ): Promise<World> {
   const program = await envoyProgram();
   const topology = await buildTopology({ prefix: "eg46bench", resolver: false });
-  const files = `${topology.folder}/resources`;
   const dir = `${topology.folder}/envoy`;
   const store = `lmdb:${topology.folder}/mappings`;
   const mapping = (...args: string[]) =>
     topology.gateway.run([...command, "mappings", ...args, "--store", store]);
-  mkdirSync(files);
-  chmodSync(files, 0o755);
-  writeFileSync(`${files}/all.yaml`, resources(addresses));
+  const files = writeResources(topology, { "all.yaml": benchResources({ lists: addresses }) });
   try {
     const args = ["--data-plane", "envoy", "--envoy-dir", dir];
     await startGateway(topology, gatewayCommand(topology, { files: [files], store, args }));

@@ -1,4 +1,4 @@
-import { ipv6ToBytes, isIpv4, isIpv6 } from "../addresses.ts";
+import { isIpv4, isIpv6 } from "../addresses.ts";
 import {
   bindSocket,
   checked,
@@ -11,18 +11,23 @@ import {
 } from "../dataplane/syscalls.ts";
 import { Eg46Error } from "../errors.ts";
 import type { DnsSocket, InterfaceFacts } from "./protocol.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  enable,
+  IP_FREEBIND,
+  SO_REUSEADDR,
+  SOCK_DGRAM,
+  SOCK_STREAM,
+  SOL_IP,
+  SOL_SOCKET,
+  socketAddress,
+  whyNotOpened,
+} from "./sockets.ts";
 
 const dnsPort = 53;
 const backlog = 511;
-const AF_INET = 2;
-const AF_INET6 = 10;
-const SOCK_STREAM = 1;
-const SOCK_DGRAM = 2;
-const SOL_SOCKET = 1;
-const SO_REUSEADDR = 2;
 const SO_BINDTODEVICE = 25;
-const SOL_IP = 0;
-const IP_FREEBIND = 15;
 const IP_TRANSPARENT = 19;
 const SOL_IPV6 = 41;
 const IPV6_V6ONLY = 26;
@@ -52,43 +57,23 @@ export function openDnsSocket(wanted: DnsSocket): number {
   try {
     const device = Buffer.from(wanted.device);
     checked("SO_BINDTODEVICE", setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, device.length));
-    const set = (name: string, level: number, option: number) =>
-      checked(name, setsockopt(fd, level, option, int(1), 4));
-    if (wanted.family === 6) set("IPV6_V6ONLY", SOL_IPV6, IPV6_V6ONLY);
+    if (wanted.family === 6) enable(fd, "IPV6_V6ONLY", SOL_IPV6, IPV6_V6ONLY);
     // A new IPv6 address may still be under duplicate address detection.
-    set("IP_FREEBIND", SOL_IP, IP_FREEBIND);
+    enable(fd, "IP_FREEBIND", SOL_IP, IP_FREEBIND);
     if (wanted.transport === "tcp") {
-      set("SO_REUSEADDR", SOL_SOCKET, SO_REUSEADDR);
-      if (wanted.family === 4) set("IP_TRANSPARENT", SOL_IP, IP_TRANSPARENT);
-      else set("IPV6_TRANSPARENT", SOL_IPV6, IPV6_TRANSPARENT);
+      enable(fd, "SO_REUSEADDR", SOL_SOCKET, SO_REUSEADDR);
+      if (wanted.family === 4) enable(fd, "IP_TRANSPARENT", SOL_IP, IP_TRANSPARENT);
+      else enable(fd, "IPV6_TRANSPARENT", SOL_IPV6, IPV6_TRANSPARENT);
     }
-    const address = socketAddress(wanted.family, wanted.address);
+    const address = socketAddress(wanted.family, wanted.address, dnsPort);
     checked("bind", bindSocket(fd, address, address.length));
     if (wanted.transport === "tcp") checked("listen", listen(fd, backlog));
     return fd;
   } catch (cause) {
     close(fd);
     const what = `${wanted.transport} port ${dnsPort} on ${wanted.device} (${wanted.address})`;
-    const reason =
-      cause instanceof Error && "code" in cause && cause.code === "EADDRINUSE"
-        ? "another process has it"
-        : cause;
-    throw new Eg46Error("EG46_DNS_LISTEN", `cannot serve DNS at ${what}: ${reason}`, { cause });
+    throw new Eg46Error("EG46_DNS_LISTEN", `cannot serve DNS at ${what}: ${whyNotOpened(cause)}`, {
+      cause,
+    });
   }
-}
-
-/** `struct sockaddr_in` or `sockaddr_in6`: family in host order, port and address in wire order. */
-function socketAddress(family: 4 | 6, address: string): Buffer {
-  const bytes = Buffer.alloc(family === 4 ? 16 : 28);
-  bytes.writeUInt16LE(family === 4 ? AF_INET : AF_INET6, 0);
-  bytes.writeUInt16BE(dnsPort, 2);
-  if (family === 4) bytes.set(address.split(".").map(Number), 4);
-  else bytes.set(ipv6ToBytes(address), 8);
-  return bytes;
-}
-
-function int(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeInt32LE(value);
-  return bytes;
 }

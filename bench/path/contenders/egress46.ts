@@ -1,40 +1,20 @@
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { labAddresses } from "../../../src/lab/addresses.ts";
 import { egress46 as command, gatewayCommand, startGateway } from "../../../src/lab/gateway.ts";
 import { buildTopology, type Pod, type Topology } from "../../../src/lab/topology.ts";
+import { writeResources } from "../../../test/support/topology.ts";
+import { benchResources } from "../../resources.ts";
 import { type Contender, reachable } from "./contender.ts";
 import { contender } from "./kernel.ts";
 
-const { snatPool, natSubnet, dns, web } = labAddresses;
+const { snatPool, web } = labAddresses;
 const nat4 = "10.244.50.7";
 /** The nth list is the nth worker's. */
 const lists = [0, 1].map((n) => [snatPool.ipv6[n]!, snatPool.ipv4[n]!]);
 
-const resources = `
-apiVersion: k8s.f5net.com/v1
-kind: F5SPKSnatpool
-metadata: { name: pool, namespace: spk-ingress }
-spec:
-  name: egress_snatpool
-  addressList: ${JSON.stringify(lists)}
----
-apiVersion: k8s.f5net.com/v1
-kind: F5SPKEgress
-metadata: { name: egress-crd, namespace: spk-ingress }
-spec:
-  egressSnatpool: egress_snatpool
-  dnsNat46Enabled: true
-  dnsNat46Ipv4Subnet: ${natSubnet}
-  dnsNat46PoolIps: [${dns.join(", ")}]
-`;
-
 /** The gateway of this build as `egress46 run` starts it, with a mapping made by hand. */
 export async function egress46(prefix: string, pods: number, workers: number): Promise<Contender> {
   const topology = await buildTopology({ prefix, pods: workers === 1 ? pods : 2 * pods, resolver: false });
-  const files = `${topology.folder}/resources`;
-  mkdirSync(files);
-  chmodSync(files, 0o755);
-  writeFileSync(`${files}/all.yaml`, resources);
+  const files = writeResources(topology, { "all.yaml": benchResources({ lists }) });
   const store = `lmdb:${topology.folder}/mappings`;
   try {
     await startGateway(
