@@ -109,8 +109,9 @@ async function startWorker(
   });
   const exited = new Promise<void>((resolve) => thread.once("exit", () => resolve()));
 
-  const requests = new Map<number, { resolve(): void; reject(error: Error): void }>();
-  let nextId = 1;
+  // By ID, which is a place here; not a Map, see dns/id-table.ts.
+  const requests: ({ resolve(): void; reject(error: Error): void } | undefined)[] = [];
+  const freeIds: number[] = [];
   let stopping = false;
 
   let outbox: ToWorker[] = [];
@@ -129,8 +130,8 @@ async function startWorker(
 
   function request(message: (id: number) => ToWorker): Promise<void> {
     return new Promise((resolve, reject) => {
-      const id = nextId++;
-      requests.set(id, { resolve, reject });
+      const id = freeIds.pop() ?? requests.length;
+      requests[id] = { resolve, reject };
       post(message(id));
     });
   }
@@ -143,8 +144,9 @@ async function startWorker(
           resolve({ buffer: message.memory.buffer, layout: message.layout });
           break;
         case "done": {
-          const waiting = requests.get(message.id);
-          requests.delete(message.id);
+          const waiting = requests[message.id];
+          requests[message.id] = undefined;
+          freeIds.push(message.id);
           if (message.error === undefined) waiting?.resolve();
           else waiting?.reject(new Eg46Error("EG46_ENGINE", message.error));
           break;
@@ -170,8 +172,7 @@ async function startWorker(
     }
     const failed = (cause: Error) => {
       reject(cause);
-      for (const waiting of requests.values()) waiting.reject(cause);
-      requests.clear();
+      for (const waiting of requests.splice(0)) waiting?.reject(cause);
       if (!stopping) events.failed(cause);
     };
     thread.once("error", (cause) =>

@@ -26,7 +26,8 @@ export function createMappingTable(): MappingTable {
   // Signed numbers stay in 32 bits, where an address of the upper half would be an object of its own.
   const hosts = new Map<number, string>();
   const byHost = new Map<string, number | number[]>();
-  const installing = new Map<number, Promise<void>>();
+  // Filled and emptied all the time, so not a Map: see dns/id-table.ts.
+  const installing: Record<number, Promise<void>> = {};
   const malformed = new Set<number>();
   let pool: Pool | undefined;
   let used = 0;
@@ -41,7 +42,7 @@ export function createMappingTable(): MappingTable {
     if (host6 === undefined) return;
     used -= counted(nat4);
     hosts.delete(nat4 | 0);
-    installing.delete(nat4);
+    delete installing[nat4];
     const all = byHost.get(host6);
     const rest = typeof all === "number" ? [] : (all ?? []).filter((other) => other !== (nat4 | 0));
     if (rest.length === 0) byHost.delete(host6);
@@ -55,7 +56,7 @@ export function createMappingTable(): MappingTable {
     malformed,
     drop,
     hostOf: (nat4) => hosts.get(nat4 | 0),
-    pending: (nat4) => installing.get(nat4),
+    pending: (nat4) => installing[nat4],
     addresses: () => Array.from(hosts.keys(), (nat4) => nat4 >>> 0),
     addressesOf(host6) {
       const all = byHost.get(host6);
@@ -70,10 +71,10 @@ export function createMappingTable(): MappingTable {
       const others = byHost.get(text);
       if (others === undefined) byHost.set(text, nat4 | 0);
       else byHost.set(text, typeof others === "number" ? [others, nat4 | 0] : [...others, nat4 | 0]);
-      installing.set(nat4, installed);
+      installing[nat4] = installed;
       const settled = (fails: boolean) => {
-        if (installing.get(nat4) !== installed) return;
-        installing.delete(nat4);
+        if (installing[nat4] !== installed) return;
+        delete installing[nat4];
         if (fails) drop(nat4);
       };
       installed.then(

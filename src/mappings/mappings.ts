@@ -129,7 +129,8 @@ export function createMappings(parts: MappingParts): Mappings {
   const forecast = createForecast();
   let conflicts = 0;
   const stop = new AbortController();
-  const claims = new Map<string, Promise<Allocation>>();
+  // By host. Filled and emptied all the time, so not a Map: see dns/id-table.ts.
+  const claims: Record<string, Promise<Allocation>> = Object.create(null);
   const lookups = new Map<number, Promise<string | undefined>>();
   const inTurn = createTurns(maxClaims, callBudgetMs, store.name);
   const absentUntilMs = new Map<number, number>();
@@ -253,10 +254,10 @@ export function createMappings(parts: MappingParts): Mappings {
 
   /** One claim for all who ask for the host at the same time. */
   function claimOnce(host6: string, trace?: Trace): Promise<Allocation> {
-    const shared = claims.get(host6);
+    const shared = claims[host6];
     if (shared !== undefined) return shared;
-    const work = inTurn(() => claimOrJournal(host6, trace)).finally(() => claims.delete(host6));
-    claims.set(host6, work);
+    const work = inTurn(() => claimOrJournal(host6, trace)).finally(() => delete claims[host6]);
+    claims[host6] = work;
     return work;
   }
 

@@ -59,14 +59,16 @@ export async function trackChanges(
 
 /** Turns invalidated keys into `changed` calls, one batch of reads at a time, so that the newest value comes last. */
 export function reporter(read: ReadValues, listener: StoreListener, giveUp: () => void) {
-  const pending = new Set<string>();
+  let pending = new Set<string>();
   let busy = false;
 
   async function drain(): Promise<void> {
     busy = true;
     while (pending.size > 0) {
-      const batch = [...pending].slice(0, batchSize);
-      for (const nat4 of batch) pending.delete(nat4);
+      const all = [...pending];
+      // Not emptied: see dns/id-table.ts.
+      pending = new Set(all.slice(batchSize));
+      const batch = all.slice(0, batchSize);
       const values = await read(batch);
       batch.forEach((nat4, index) => {
         listener.changed(nat4, values[index]);

@@ -52,7 +52,7 @@ export function createSync(
   hooks: SyncHooks,
 ): MappingSync {
   // Changes are numbered as long as a read is under way: `lastChange` has the latest of each address.
-  const lastChange = new Map<number, number>();
+  let lastChange = new Map<number, number>();
   let changes = 0;
   let reads = 0;
   let firstLoadDone = () => {};
@@ -91,7 +91,8 @@ export function createSync(
       return await read((nat4) => (lastChange.get(nat4) ?? 0) > before);
     } finally {
       reads--;
-      if (reads === 0) lastChange.clear();
+      // Not cleared: see dns/id-table.ts.
+      if (reads === 0 && lastChange.size > 0) lastChange = new Map();
     }
   }
 
