@@ -94,7 +94,8 @@ export interface MappingStatus {
   readonly store: string;
 }
 
-const defaultMaxTtl = 120;
+/** Of maxDNS46TTL, seconds. */
+export const defaultMaxTtl = 120;
 const startPatienceMs = 2000;
 const lookMs = 2000;
 const negativeMs = 400;
