@@ -36,6 +36,8 @@ export interface SyncHooks {
   doubt(): void;
   /** After a failover the store has another host at an address. */
   conflict(found: Conflict): void;
+  /** Another host is about to take the place of one that we know. */
+  replaced(found: Conflict): void;
   /** Stores known mappings anew, which the store lacks and somebody may still use; resolves to those that stay. */
   rescue(nat4s: readonly number[]): Promise<ReadonlySet<number>>;
 }
@@ -64,6 +66,8 @@ export function createSync(
     if (reads > 0) lastChange.set(nat4, ++changes);
     const mapping = value === undefined ? undefined : decodeValue(value);
     const old = table.hostOf(nat4);
+    if (mapping !== undefined && old !== undefined && mapping.host6 !== old)
+      hooks.replaced({ nat4, host6: old, holder: mapping.host6 });
     if (mapping?.host6 !== old) hooks.seen(nat4, undefined);
     hooks.seen(nat4, mapping);
     if (mapping !== undefined) {
