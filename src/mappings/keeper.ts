@@ -181,7 +181,8 @@ export function createKeeper(parts: {
     if (state === undefined || now < state.foreignUntilMs) return true;
     if (state.assuredMs - now >= keepMs() + state.leaseS * 500) return true;
     try {
-      if (store.connected()) return (await renewSoon({ nat4, host6 })) !== "gone";
+      const renewal = store.connected() ? await renewSoon({ nat4, host6 }) : "unknown";
+      if (renewal !== "unknown") return renewal !== "gone";
     } catch {}
     // Out of reach: what is known goes on working, and is stored anew once it is back, for it may have ended by then.
     state.assuredMs = Math.max(state.assuredMs, 1);

@@ -9,7 +9,7 @@ import { createConflicts } from "./conflicts.ts";
 import { callBudgetMs, sleep } from "./deadline.ts";
 import { createForecast } from "./forecast.ts";
 import { createHeaders } from "./headers.ts";
-import type { Journal } from "./journal.ts";
+import type { Journal, JournalEntry } from "./journal.ts";
 import { createKeeper, defaultLife, type MappingLife } from "./keeper.ts";
 import { createMappingTable } from "./mapping-table.ts";
 import { createNames } from "./names.ts";
@@ -106,6 +106,7 @@ const maxLookups = 256;
 /** Wide enough that LMDB commits many with one flush, narrow enough that Redis answers each within its budget. */
 const maxClaims = 512;
 const attempts = 3;
+const reconcileBatch = 200;
 
 export function createMappings(parts: MappingParts): Mappings {
   const { store, log, life = defaultLife, journal, sessions = async () => new Set<number>() } = parts;
@@ -229,13 +230,16 @@ export function createMappings(parts: MappingParts): Mappings {
   const hasJournalled = () => (journal?.entries().length ?? 0) > 0;
 
   async function storeJournalled(): Promise<void> {
-    for (const entry of journal?.entries() ?? []) {
-      const { nat4, host6 } = entry;
-      const stored = await assertMapping(store, entry, keeper, lost);
-      await journal?.settled(nat4);
-      if (stored)
-        log.info(`${numberToIpv4(nat4)} for ${host6}, given out while it was away, is in ${store.name} now`);
-    }
+    const entries = [...(journal?.entries() ?? [])];
+    while (entries.length > 0) await Promise.all(entries.splice(0, reconcileBatch).map(storeOne));
+  }
+
+  async function storeOne(entry: JournalEntry): Promise<void> {
+    const { nat4, host6 } = entry;
+    const stored = await assertMapping(store, entry, keeper, lost);
+    await journal?.settled(nat4);
+    if (stored)
+      log.info(`${numberToIpv4(nat4)} for ${host6}, given out while it was away, is in ${store.name} now`);
   }
 
   /** Whom nobody uses through us, nobody misses. */
