@@ -113,7 +113,7 @@ export function createMappings(parts: MappingParts): Mappings {
   const table = createMappingTable();
   const headers = createHeaders();
   const conflicts = createConflicts(log, store.name);
-  const keeper = createKeeper({ store, table, life, sessions, log, gone: (nat4) => void reread(nat4) });
+  const keeper = createKeeper({ store, table, life, sessions, log, gone: (nat4) => void gone(nat4) });
   const sync = createSync(store, parts.sink, table, log, {
     seen(nat4, value) {
       const [host6, terms] = [table.hostOf(nat4), keeper.termsOf(keeper.leaseS(nat4))];
@@ -252,6 +252,11 @@ export function createMappings(parts: MappingParts): Mappings {
   function lost(found: Conflict): void {
     conflicts.report(found);
     void reread(found.nat4);
+  }
+
+  /** A lease may have ended while this process stood still, with sessions on it. */
+  async function gone(nat4: number): Promise<void> {
+    await (keeper.lapsed(nat4) ? sync.removed(nat4) : reread(nat4));
   }
 
   async function reread(nat4: number): Promise<void> {

@@ -14,6 +14,8 @@ export type ChangedSince = (nat4: number) => boolean;
 export interface MappingSync {
   /** Brings table and engine in line with a stored value (undefined = no entry); resolves when the engine has it. */
   apply(nat4: number, value: string | undefined): Promise<void>;
+  /** The store has no entry there any more: it gets a lapsed one that is in use again, any other goes. */
+  removed(nat4: number): Promise<void>;
   /** Runs a read of the store, telling it what changed since it began. */
   reading<T>(read: (changed: ChangedSince) => Promise<T>): Promise<T>;
   /** Loads and follows the store until the signal aborts. */
@@ -193,5 +195,5 @@ export function createSync(
     await loading;
   }
 
-  return { apply, reading, run, current: () => !wanted && !reloading, loaded };
+  return { apply, removed, reading, run, current: () => !wanted && !reloading, loaded };
 }
