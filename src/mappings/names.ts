@@ -122,7 +122,9 @@ export function createNames(records: RecordStore, log: Logger, most = maxNames):
     async hostsOf(text) {
       const name = folded(text);
       if (name === undefined) return [];
-      const known = noted.get(name)?.hosts ?? (await records.getMany([nameKey(name)]))[0];
+      const own = noted.get(name);
+      const lives = own !== undefined && performance.now() - own.writtenMs < lifeMs;
+      const known = lives ? own.hosts : (await records.getMany([nameKey(name)]))[0];
       return hostsIn(known);
     },
     async run(signal) {

@@ -58,3 +58,17 @@ test("what was given up while the store was away is written when it is asked for
   names.note("n1.example", ["2001:db8::2"]);
   await until("written", () => written.includes(nameKey("n1.example")));
 });
+
+test("a name is known for a day, also where nobody asks for any other", async (t) => {
+  const { names } = scene(t);
+  names.note("a.example", ["2001:db8::1"]);
+  const startMs = performance.now();
+  for (const [hours, hosts] of [
+    [23, ["2001:db8::1"]],
+    [25, []],
+  ] as const) {
+    t.mock.method(performance, "now", () => startMs + hours * 3_600_000);
+    assert.deepEqual(await names.hostsOf("A.example."), hosts, `after ${hours} hours`);
+    t.mock.restoreAll();
+  }
+});
