@@ -41,7 +41,7 @@ export function throughCache<Asking extends WithTransport, Answer extends WithBy
   remembered,
 }: CachedParts<Asking, Answer>): CachedAnswers<Asking, Answer> {
   if (cache === undefined)
-    return { handle: (query, asking) => ask(Uint8Array.from(query), asking), refresh: askAnew };
+    return { handle: (query, asking) => ask(new Uint8Array(query), asking), refresh: askAnew };
   const known = cache;
 
   async function askAndKeep(query: Uint8Array, asking: Asking): Promise<Answer | undefined> {
@@ -78,10 +78,10 @@ export function throughCache<Asking extends WithTransport, Answer extends WithBy
       const { transport } = asking;
       const found = known.find(bytes, transport);
       if (found !== undefined) {
-        if (found.refresh) void renew(Uint8Array.from(bytes), transport);
+        if (found.refresh) void renew(new Uint8Array(bytes), transport);
         return remembered(found.reply, "cache");
       }
-      const query = Uint8Array.from(bytes);
+      const query = new Uint8Array(bytes);
       return await (known.hasStale(query, transport) ? inTime(query, asking) : askAndKeep(query, asking));
     },
     async refresh(query, transport) {

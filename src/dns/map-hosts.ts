@@ -1,8 +1,8 @@
 /** An address for each host of a decision. */
 import { bytesToIpv6 } from "../addresses.ts";
+import { inTime } from "../in-time.ts";
 import type { Trace } from "../trace.ts";
 import type { Host, Synthesis } from "./dns46.ts";
-import { createPatience } from "./patience.ts";
 import type { NewAddress } from "./synthesize.ts";
 
 export type HostMapping = { readonly kind: "mapped"; readonly nat4: string } | { readonly kind: "exhausted" };
@@ -28,10 +28,9 @@ export interface MappedHosts {
 
 /** Together with the resolver's deadlines this stays below the 5 s after which clients give up. */
 const deadlineMs = 1500;
+const tooSlow = new Error("the mapping store is too slow");
 
 export function createHostMapper(mapHost: MapHost) {
-  const inTime = createPatience(deadlineMs, "the mapping store is too slow");
-
   /** Never rejects. */
   async function mapAll({ hosts, ttl }: Synthesis, name: Uint8Array, trace?: Trace): Promise<MappedHosts> {
     const addresses: NewAddress[] = [];
@@ -48,7 +47,7 @@ export function createHostMapper(mapHost: MapHost) {
   }
 
   function begin(host: Host, use: MappingUse): Promise<HostMapping> {
-    const work = inTime(mapHost(bytesToIpv6(host.address), use));
+    const work = inTime(mapHost(bytesToIpv6(host.address), use), deadlineMs, (cause) => cause ?? tooSlow);
     // Awaited in turn: one that fails before its turn is no unhandled rejection.
     work.catch(() => undefined);
     return work;

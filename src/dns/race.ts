@@ -2,9 +2,9 @@
  * One question, several upstreams: the best is asked first, the next when it says no or is late; the first good answer
  * wins. A mute upstream costs its patience (at most 0.6 s), not the question.
  */
+import type { Deadlines, Waiting } from "../deadlines.ts";
 import { Eg46Error } from "../errors.ts";
 import type { Asked } from "./asked.ts";
-import type { Deadlines, Waiting } from "./deadlines.ts";
 import type { Health } from "./health.ts";
 import { type Message, rcode, rcodeName, rcodeOf } from "./message.ts";
 import type { Ticket, Upstream } from "./upstream.ts";

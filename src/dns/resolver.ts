@@ -1,7 +1,8 @@
 /** All upstreams as one, with what is known of each. */
+
+import { createDeadlines } from "../deadlines.ts";
 import type { Logger } from "../log.ts";
 import { readAsked } from "./asked.ts";
-import { createDeadlines } from "./deadlines.ts";
 import { createHealth, type UpstreamStats } from "./health.ts";
 import type { Message } from "./message.ts";
 import { type Member, race, type Trace } from "./race.ts";

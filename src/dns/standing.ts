@@ -3,10 +3,10 @@
  * a lease may be about to end.
  */
 import { numberToIpv4 } from "../addresses.ts";
+import { inTime } from "../in-time.ts";
 import { staleTtl } from "./known-names.ts";
 import type { MapHost } from "./map-hosts.ts";
 import { headerLength, recordType, scanMessage, u32 } from "./message.ts";
-import { createPatience } from "./patience.ts";
 
 interface Parts {
   readonly mapHost: MapHost;
@@ -18,8 +18,6 @@ const deadlineMs = 1000;
 
 /** `reply` is an answer of DNS46: its A records are NAT addresses. True once each is mapped, and lives, as it was. */
 export function createStanding({ mapHost, hostOf }: Parts): (reply: Uint8Array) => Promise<boolean> {
-  const inTime = createPatience(deadlineMs, "the mapping store is too slow");
-
   async function stands(nat4: string, name: Uint8Array): Promise<boolean> {
     const host6 = await hostOf(nat4);
     if (host6 === undefined) return false;
@@ -35,7 +33,7 @@ export function createStanding({ mapHost, hostOf }: Parts): (reply: Uint8Array) 
       .filter(({ section, type }) => section === "answer" && type === recordType.A)
       .map(({ rdata }) => numberToIpv4(u32(reply, rdata)));
     const all = Promise.all(addresses.map((nat4) => stands(nat4, name)));
-    return await inTime(all).then(
+    return await inTime(all, deadlineMs, (cause) => cause).then(
       (each) => each.every(Boolean),
       () => false,
     );

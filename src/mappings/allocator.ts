@@ -1,6 +1,6 @@
 import { ipv6ToBytes, numberToIpv4 } from "../addresses.ts";
 import { encodeValue, isValueOf } from "./codec.ts";
-import { type Pool, windowOf } from "./pool.ts";
+import { candidateAt, type Pool, probeOf, windowSize } from "./pool.ts";
 import type { MappingStore, Place } from "./store.ts";
 
 export type Allocation = { readonly kind: "mapped"; readonly nat4: string } | { readonly kind: "exhausted" };
@@ -22,36 +22,38 @@ export interface LeaseTerms {
  * whole, an entry that already holds the host is the answer, else the address that is held for it, else the first free
  * one is claimed. Whoever loses that race reads again and finds what the winner wrote. Nothing outside the window is ever
  * taken, or gateways would differ. A value that is not a mapping occupies its address, and so does a host that it is held
- * for. `likely`: the host is known to have no entry, and one of the first so many addresses is free as a rule, so that no
- * more than needed is read. Rejects with EG46_STORE_UNAVAILABLE.
+ * for. `likely`: the host is known to have no entry, and one of the first so many addresses is free as a rule, so these
+ * are read first, and the others only if none is. Rejects with EG46_STORE_UNAVAILABLE.
  */
 export async function allocate(
   store: MappingStore,
   pool: Pool,
   host6: string,
   terms?: LeaseTerms,
-  likely?: number,
+  likely = windowSize,
 ): Promise<Claimed> {
-  const numbers = windowOf(pool, host6);
-  const nat4s: string[] = [];
-  function* candidates(): Generator<string> {
-    for (const [index, number] of numbers.entries()) {
-      nat4s[index] ??= numberToIpv4(number);
-      yield nat4s[index];
-    }
-  }
   const value = encodeValue(host6, terms?.leaseS);
   const bytes = ipv6ToBytes(host6);
+  const lease = terms && { host6, entryMs: terms.entryMs, heldMs: terms.heldMs };
   const isOurs = ({ value: text }: Place) => text !== undefined && isValueOf(text, bytes);
   const isFree = ({ value: text, heldFor = host6 }: Place) => text === undefined && heldFor === host6;
-  const enough = (place: Place) => isFree(place) || isOurs(place);
-  const look = likely === undefined ? undefined : { enough, first: likely };
-  const lease = terms && { host6, entryMs: terms.entryMs, heldMs: terms.heldMs };
+
+  const whole = Math.min(windowSize, pool.size);
+  const probe = probeOf(pool, host6);
+  const addresses = (from: number, to: number) =>
+    Array.from({ length: to - from }, (_, index) => numberToIpv4(candidateAt(pool, probe, from + index)));
+
+  let nat4s = addresses(0, Math.min(likely, whole));
+  let places = await store.window(nat4s);
   // A refused claim means that the address is taken, even where the store shows no text for it (another Redis type);
   // each round adds one, so the rounds end.
   const refused = new Set<string>();
   for (;;) {
-    const places = await store.window(candidates(), refused.size === 0 ? look : undefined);
+    if (places.length < whole && !places.some((place) => isFree(place) || isOurs(place))) {
+      const others = addresses(places.length, whole);
+      nat4s = [...nat4s, ...others];
+      places = [...places, ...(await store.window(others))];
+    }
     let own: string | undefined;
     let first: string | undefined;
     for (const [index, place] of places.entries()) {
@@ -67,5 +69,7 @@ export async function allocate(
     if (free === undefined) return { kind: "exhausted" };
     if (await store.claim(free, value, lease)) return { kind: "mapped", nat4: free, value, made: true };
     refused.add(free);
+    nat4s = addresses(0, whole);
+    places = await store.window(nat4s);
   }
 }

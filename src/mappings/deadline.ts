@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Eg46Error } from "../errors.ts";
+import { inTime } from "../in-time.ts";
 
 /** No call of a store takes longer: the DNS client behind it has its own patience of a few seconds. */
 export const callBudgetMs = 900;
@@ -12,18 +13,10 @@ export function unavailable(what: string, cause: unknown): Eg46Error {
 }
 
 /** The result of `work`, or EG46_STORE_UNAVAILABLE when it fails or takes too long; late work goes on unobserved. */
-export async function within<T>(budgetMs: number, what: string, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${Math.round(budgetMs)} ms`)), budgetMs);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } catch (error) {
-    throw unavailable(what, error);
-  } finally {
-    clearTimeout(timer);
-  }
+export function within<T>(budgetMs: number, what: string, work: Promise<T>): Promise<T> {
+  return inTime(work, budgetMs, (cause = new Error(`no answer within ${Math.round(budgetMs)} ms`)) =>
+    unavailable(what, cause),
+  );
 }
 
 /** Resolves after the time or as soon as the signal aborts, whichever is first. */

@@ -107,17 +107,13 @@ export async function openLmdbStore(
         db.resetReadTxn();
         return nat4s.map(read);
       }),
-    window: (nat4s, look) =>
+    window: (nat4s) =>
       bounded("get", () => {
         db.resetReadTxn();
-        const places: Place[] = [];
-        for (const nat4 of nat4s) {
+        return nat4s.map((nat4): Place => {
           const value = read(nat4);
-          const place = { value, heldFor: value === undefined ? records.holder(nat4) : undefined };
-          places.push(place);
-          if (look?.enough(place)) break;
-        }
-        return places;
+          return { value, heldFor: value === undefined ? records.holder(nat4) : undefined };
+        });
       }),
     claim: (nat4, value, lease) =>
       bounded("claim", () =>

@@ -42,25 +42,44 @@ export function inPool(pool: Pool, nat4: number): boolean {
   return nat4 >= pool.first && nat4 < pool.first + pool.size;
 }
 
-/** The addresses that `host6` may get, in order of preference, without repeats: min(128, pool size) of them. */
-export function windowOf(pool: Pool, host6: string): number[] {
-  const { first, size } = pool;
-  if (size === 0) return [];
-  const digest = createHmac("sha256", windowKey).update(ipv6ToBytes(host6)).digest();
-  const start = digest.readUIntBE(0, 6) % size;
-  // Double hashing: a step without a common divisor walks the whole pool before it repeats itself.
-  let step = size === 1 ? 0 : 1 + (digest.readUIntBE(6, 6) % (size - 1));
-  while (size > 1 && commonDivisor(step, size) !== 1) step = (step % (size - 1)) + 1;
-  const window: number[] = [];
-  for (let offset = start; window.length < Math.min(windowSize, size); offset = (offset + step) % size)
-    window.push(first + offset);
-  return window;
+/** Where in a pool the candidates of a host are, by double hashing. */
+export interface Probe {
+  readonly start: number;
+  /** Without a common divisor with the pool's size, so that it walks the whole pool before it repeats itself. */
+  readonly step: number;
 }
 
-/** Of how many addresses one is free, but for one time in a thousand, in a pool of which the share `used` is taken. */
+/** Only for a pool that has addresses. */
+export function probeOf({ size }: Pool, host6: string): Probe {
+  const digest = createHmac("sha256", windowKey).update(ipv6ToBytes(host6)).digest();
+  const start = digest.readUIntBE(0, 6) % size;
+  let step = size === 1 ? 0 : 1 + (digest.readUIntBE(6, 6) % (size - 1));
+  while (size > 1 && commonDivisor(step, size) !== 1) step = (step % (size - 1)) + 1;
+  return { start, step };
+}
+
+/** The `index`th candidate, from 0. */
+export function candidateAt({ first, size }: Pool, { start, step }: Probe, index: number): number {
+  return first + ((start + index * step) % size);
+}
+
+/** The addresses that `host6` may get, in order of preference, without repeats: min(128, pool size) of them. */
+export function windowOf(pool: Pool, host6: string): number[] {
+  if (pool.size === 0) return [];
+  const probe = probeOf(pool, host6);
+  return Array.from({ length: Math.min(windowSize, pool.size) }, (_, index) =>
+    candidateAt(pool, probe, index),
+  );
+}
+
+/**
+ * Of how many addresses one is free, but for one time in a thousand, in a pool of which the share `used` is taken. The
+ * whole window where that is many: then a second read would cost more than the longer first one.
+ */
 export function likelyFree(used: number): number {
   if (used >= 1) return windowSize;
-  return Math.min(windowSize, Math.max(4, Math.ceil(Math.log(0.001) / Math.log(used))));
+  const count = Math.max(4, Math.ceil(Math.log(0.001) / Math.log(used)));
+  return count > windowSize / 4 ? windowSize : count;
 }
 
 function commonDivisor(a: number, b: number): number {

@@ -68,6 +68,8 @@ export function connectRedis({ name, dialer, state, wanted, misled }: Connection
   let redialMs = 0;
   const redis = new Redis({
     ...redisOptions(dialer),
+    // Each call has its own, see below.
+    commandTimeout: undefined,
     // After a failover the old primary, now a replica, refuses writes: reconnect to reach the new one.
     reconnectOnError(error) {
       const now = performance.now();

@@ -134,13 +134,7 @@ export function openRedisStore(nodes: RedisNodes, log: Logger): MappingStore {
     get: (nat4) => get(nat4),
     // An answer rests on what is found, so a failover must not undo it.
     getMany: (nat4s) => getMany(nat4s, replicated),
-    async window(addresses, look) {
-      const nat4s = [...addresses];
-      if (look === undefined) return readWindow(nat4s);
-      const first = await readWindow(nat4s.slice(0, look.first));
-      if (first.some(look.enough)) return first;
-      return [...first, ...(await readWindow(nat4s.slice(look.first)))];
-    },
+    window: readWindow,
     claim,
     renew: (leases) => renewLeased(replicated, leases),
     records: redisRecords(call, (keys) => getKeys(keys)),

@@ -19,11 +19,8 @@ export interface MappingStore {
   get(nat4: string): Promise<string | undefined>;
   /** One round trip where the store allows it; the result has the order of the argument. */
   getMany(nat4s: readonly string[]): Promise<(string | undefined)[]>;
-  /**
-   * What stands at these addresses, and for whom free ones are held; one round trip where the store allows it. With
-   * `look` it may end behind a place that is enough, and takes no more of the addresses then.
-   */
-  window(nat4s: Iterable<string>, look?: WindowLook): Promise<Place[]>;
+  /** What stands at these addresses, and for whom free ones are held; one round trip where the store allows it. */
+  window(nat4s: readonly string[]): Promise<Place[]>;
   /**
    * SETNX: true when this call created the entry. An existing entry is never overwritten. With a lease the entry ends by
    * itself unless it is renewed, and the address is held for the host beyond that.
@@ -82,13 +79,6 @@ export interface RecordStore {
   ): Promise<void>;
   remove(keys: readonly string[]): Promise<void>;
   list(prefix: string): AsyncIterable<readonly [key: string, value: string]>;
-}
-
-/** How far a window is read. */
-export interface WindowLook {
-  enough(place: Place): boolean;
-  /** As a rule one of the first so many is enough: a store that reads many places at once begins with these. */
-  readonly first: number;
 }
 
 export interface StoreListener {

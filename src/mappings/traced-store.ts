@@ -9,12 +9,11 @@ const told = 8;
 export function tracedStore(store: MappingStore, trace: Trace): MappingStore {
   return {
     ...store,
-    async window(nat4s, look) {
-      const asked = [...nat4s];
-      const places = await store.window(asked, look);
+    async window(nat4s) {
+      const places = await store.window(nat4s);
       for (const [index, { value, heldFor }] of places.slice(0, told).entries())
         trace("candidate", {
-          nat4: asked[index]!,
+          nat4: nat4s[index]!,
           holds: holds(value),
           ...(heldFor !== undefined && { heldFor }),
         });

@@ -138,22 +138,6 @@ for (const [name, lab] of Object.entries(labs)) {
       }
     });
 
-    test("a window is read until a place is enough, and whole where none is", async () => {
-      const nat4s = ["10.4.1.1", "10.4.1.2", "10.4.1.3", "10.4.1.4"];
-      for (const nat4 of nat4s.slice(0, 3)) await store.claim(nat4, value);
-      const texts = async (first: number, wanted: string | undefined) =>
-        (await store.window(nat4s, { first, enough: (place) => place.value === wanted })).map(
-          (place) => place.value,
-        );
-      const all = [value, value, value, undefined];
-      const begun = await texts(2, value);
-      assert.ok(begun.length >= 1 && begun.length <= 2, "no further than the first ones");
-      assert.deepEqual(begun, all.slice(0, begun.length));
-      assert.deepEqual(await texts(2, undefined), all);
-      assert.deepEqual(await texts(4, "nothing like it"), all);
-      await Promise.all(nat4s.map((nat4) => store.release(nat4)));
-    });
-
     test("a lease: the entry ends by itself, and its address stays held for the host", async () => {
       const lease = { host6: "2001:db8::1a", entryMs: 700, heldMs: 60_000 };
       const leased = encodeValue(lease.host6, 1);

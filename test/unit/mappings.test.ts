@@ -226,10 +226,9 @@ describe("mappings on LMDB", () => {
     // While the window is read, another gateway claims for our host, and an operator deletes that at once.
     const racing: MappingStore = {
       ...store,
-      async window(addresses) {
-        const nat4s = [...addresses];
+      async window(nat4s) {
         if (stale !== undefined) return store.window(nat4s);
-        stale = nat4s[5]!;
+        stale = nat4s[3]!;
         await store.claim(stale, encodeValue(host6));
         const values = await store.window(nat4s);
         const known = () => fresh.list().some(({ nat4 }) => nat4 === stale);

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { pino } from "pino";
+import type { Deadlines } from "../../../src/deadlines.ts";
 import { readAsked } from "../../../src/dns/asked.ts";
-import type { Deadlines } from "../../../src/dns/deadlines.ts";
 import { createHealth } from "../../../src/dns/health.ts";
 import { createLetterCase } from "../../../src/dns/letter-case.ts";
 import { patchId, rcodeName, rcodeOf, scanMessage, u16 } from "../../../src/dns/message.ts";
