@@ -86,8 +86,7 @@ export const errorCatalog = {
     remedy: "Mend what the message names; the gateway looks again by itself.",
   },
   EG46_MAPPING_CONFLICT: {
-    title:
-      "An address that was given out is another host's in the store",
+    title: "An address that was given out is another host's in the store",
     traffic:
       "After a failover or an outage, or by somebody's SET. Sessions go on to the host before; new connections to the address reach the host that the store names. Names of the host before get another address.",
     remedy:
