@@ -86,11 +86,11 @@ export const errorCatalog = {
     remedy: "Mend what the message names; the gateway looks again by itself.",
   },
   EG46_MAPPING_CONFLICT: {
-    title: "After a failover or an outage of the store an address is another host's",
+    title: "An address that was given out is another host's in the store",
     traffic:
-      "Sessions go on to the host before; new connections to the address reach the host that the store names. Names of the host before get another address.",
+      "After a failover or an outage, or by somebody's SET. Sessions go on to the host before; new connections to the address reach the host that the store names. Names of the host before get another address.",
     remedy:
-      "Clients forget the address within its TTL. Have claims wait for replicas (--redis-wait 1), and min-replicas-to-write on the servers; give each gateway with --mapping-journal its own --gateway-slice.",
+      "Clients forget the address within its TTL. Have claims wait for replicas (--redis-wait), and min-replicas-to-write on the servers; give each gateway with --mapping-journal its own --gateway-slice. By hand, give a host an address that nobody uses.",
   },
   EG46_UPSTREAM_UNAVAILABLE: {
     title: "No DNS upstream (dnsNat46PoolIps) answers",

@@ -89,7 +89,7 @@ const families: readonly Family[] = [
   ),
   counter(
     "egress46_mapping_conflicts_total",
-    "Addresses that were another host's after a failover of the mapping store (EG46_MAPPING_CONFLICT)",
+    "Addresses in use that became another host's in the mapping store (EG46_MAPPING_CONFLICT)",
     (view) => view.mappings().conflicts,
   ),
   gauge(

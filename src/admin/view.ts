@@ -71,7 +71,7 @@ export interface MappingSummary {
   readonly known: number;
   /** Store entries whose value is not a mapping. */
   readonly malformed: number;
-  /** Addresses that were another host's after a failover of the store. */
+  /** Addresses in use that became another host's. */
   readonly conflicts: number;
   /** Addresses of dnsNat46Ipv4Subnet that DNS46 may hand out, and those of them that are taken. */
   readonly poolSize: number;

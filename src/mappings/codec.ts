@@ -5,8 +5,7 @@ import { isRemoteHost } from "../remote-host.ts";
 export const keyPrefix = "0073c3b6eft_dns46";
 
 /** What we write for gen_id (4 digits) and user flags (16); the timeout (8) stands between. Specification, same table. */
-const generation = "0001";
-const userFlags = "0000000000000002";
+const ours = { generation: "0001", flags: "0000000000000002" };
 
 const headerLength = 28;
 /** Stands in for the value of a key of another type, which GET refuses: never a mapping, so the address is occupied. */
@@ -23,6 +22,8 @@ export interface MappingValue {
   readonly host6: string;
 }
 
+type Header = Pick<MappingValue, "generation" | "flags">;
+
 /** `10.144.175.220` → `0073c3b6eft_dns4610.144.175.220`. Throws TypeError unless `nat4` is plain dotted text. */
 export function keyOf(nat4: string): string {
   if (!isIpv4(nat4)) throw new TypeError(`'${nat4}' is not an IPv4 address`);
@@ -36,13 +37,18 @@ export function nat4OfKey(key: string): string | undefined {
 }
 
 /**
- * The value of a new entry. `leaseS` is its timeout in whole seconds, below 2³²; 0: indefinite. Throws TypeError when
- * `host6` cannot be a mapping's host (see {@link canonicalHost6}).
+ * The value of a new entry. `leaseS` is its timeout in whole seconds, below 2³²; 0: indefinite. `header`: gen_id and user
+ * flags other than ours, as they were stored. Throws TypeError when `host6` cannot be a mapping's host (see {@link canonicalHost6}).
  */
-export function encodeValue(host6: string, leaseS = 0): string {
+export function encodeValue(host6: string, leaseS = 0, header: Header = ours): string {
   const canonical = canonicalHost6(host6);
   if (canonical === undefined) throw new TypeError(`'${host6}' is not the IPv6 address of a remote host`);
-  return generation + leaseS.toString(16).padStart(8, "0") + userFlags + canonical;
+  return header.generation + leaseS.toString(16).padStart(8, "0") + header.flags + canonical;
+}
+
+/** Whether gen_id and user flags are what {@link encodeValue} writes by itself. */
+export function isOurHeader({ generation, flags }: Header): boolean {
+  return generation === ours.generation && flags === ours.flags;
 }
 
 /** Whether a stored text maps to these 16 bytes, however it spells them; much cheaper than decoding it. */

@@ -33,7 +33,7 @@ export interface Journal {
   ): Promise<JournalEntry | undefined>;
   /** Those that the store doesn't have yet. */
   entries(): readonly JournalEntry[];
-  /** The store has it, or another host has the address there. */
+  /** The store has it, or another host has the address there. Never rejects. */
   settled(nat4: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -53,6 +53,15 @@ export async function openJournal(
     const entry = { nat4: ipv4ToNumber(nat4), host6: mapping.host6, leaseS: leaseOf(mapping), value };
     entries.set(entry.nat4, entry);
   }
+  const writing = new Map<number, Promise<unknown>>();
+
+  /** What is there already was settled, and could not be removed. */
+  async function write(text: string, value: string): Promise<void> {
+    if (await store.claim(text, value)) return;
+    await store.release(text);
+    await store.claim(text, value);
+  }
+
   return {
     entries: () => [...entries.values()],
     async allocate(pool, host6, taken, leaseS) {
@@ -62,19 +71,31 @@ export async function openJournal(
         const entry = { nat4, host6, leaseS, value };
         // Before the disk has it: nobody else may choose it meanwhile.
         entries.set(nat4, entry);
+        const written = write(numberToIpv4(nat4), value);
+        writing.set(nat4, written);
         try {
-          await store.claim(numberToIpv4(nat4), value);
+          await written;
           return entry;
         } catch (error) {
           entries.delete(nat4);
           throw error;
+        } finally {
+          writing.delete(nat4);
         }
       }
       return undefined;
     },
     async settled(nat4) {
-      entries.delete(nat4);
-      await store.release(numberToIpv4(nat4));
+      const text = numberToIpv4(nat4);
+      try {
+        // What is only just being written would stay, and be stored again after the next start.
+        await writing.get(nat4);
+        entries.delete(nat4);
+        await store.release(text);
+      } catch (error) {
+        entries.delete(nat4);
+        log.warn({ err: error, nat4: text }, "the journal keeps an entry that it needs no longer");
+      }
     },
     close: () => store.close(),
   };

@@ -68,6 +68,8 @@ interface Mapping {
 
 const shortestRoundMs = 250;
 const longestRoundMs = 60_000;
+/** The shortest lease of other gateways (--mapping-lease): an entry with a shorter one is by hand, unless we renewed it. */
+const shortestOfOthersMs = 10_000;
 const batchSize = 500;
 const sessionsFreshMs = 200;
 
@@ -85,6 +87,8 @@ export function createKeeper(parts: {
   const leased = new Map<number, Leased>();
   const usedUntilMs = new Map<number, number>();
   let ttlMs = 0;
+  const shortestGivenMs = Math.min(life.leaseMs || shortestOfOthersMs, shortestOfOthersMs);
+  /** Of the leases that are ours to renew, or may be: the rounds keep up with it. */
   let shortestMs = Number.POSITIVE_INFINITY;
   let looked: Promise<ReadonlySet<number>> | undefined;
   let lookedMs = 0;
@@ -101,6 +105,25 @@ export function createKeeper(parts: {
     return { leaseS, entryMs, heldMs: entryMs + Math.ceil(life.quarantineMs) };
   }
 
+  function leaseMsOf({ leaseS, assuredMs }: Leased): number {
+    return assuredMs > 0 ? leaseS * 1000 : Math.max(leaseS * 1000, shortestGivenMs);
+  }
+
+  /** False: there are none. */
+  function findShortest(now: number): boolean {
+    shortestMs = Number.POSITIVE_INFINITY;
+    for (const state of leased.values())
+      if (now >= state.foreignUntilMs) shortestMs = Math.min(shortestMs, leaseMsOf(state));
+    return shortestMs < Number.POSITIVE_INFINITY;
+  }
+
+  /** Rounds come sooner from now on, if need be. */
+  function hasten(state: Leased): void {
+    if (leaseMsOf(state) >= shortestMs) return;
+    shortestMs = leaseMsOf(state);
+    hurry.abort();
+  }
+
   async function renew(mappings: readonly Mapping[]): Promise<Renewal[]> {
     const sentMs = performance.now();
     const leases = mappings.map(({ nat4, host6 }): RenewableLease => {
@@ -113,7 +136,10 @@ export function createKeeper(parts: {
       const { nat4, host6 } = mappings[index]!;
       const state = leased.get(nat4);
       if (state === undefined || table.hostOf(nat4) !== host6) continue;
-      if (renewal === "renewed") state.assuredMs = Math.floor(sentMs + leases[index]!.entryMs);
+      if (renewal === "renewed") {
+        state.assuredMs = Math.floor(sentMs + leases[index]!.entryMs);
+        hasten(state);
+      }
       if (renewal !== "foreign") continue;
       state.assuredMs = 0;
       state.foreignUntilMs = Math.floor(sentMs + state.leaseS * 250);
@@ -155,7 +181,8 @@ export function createKeeper(parts: {
     if (state === undefined || now < state.foreignUntilMs) return true;
     if (state.assuredMs - now >= keepMs() + state.leaseS * 500) return true;
     try {
-      if (store.connected()) return (await renewSoon({ nat4, host6 })) !== "gone";
+      const renewal = store.connected() ? await renewSoon({ nat4, host6 }) : "unknown";
+      if (renewal !== "unknown") return renewal !== "gone";
     } catch {}
     // Out of reach: what is known goes on working, and is stored anew once it is back, for it may have ended by then.
     state.assuredMs = Math.max(state.assuredMs, 1);
@@ -165,7 +192,7 @@ export function createKeeper(parts: {
   async function round(): Promise<void> {
     const now = performance.now();
     for (const [nat4, untilMs] of usedUntilMs) if (untilMs < now) usedUntilMs.delete(nat4);
-    if (leased.size === 0 || !(store.partly ?? store.connected)()) return;
+    if (!findShortest(now) || !(store.partly ?? store.connected)()) return;
     const busy = await sessions();
     const due: Mapping[] = [];
     for (const [nat4, state] of leased) {
@@ -192,11 +219,11 @@ export function createKeeper(parts: {
       const leaseS = value === undefined ? 0 : leaseOf(value);
       const state = leased.get(nat4);
       if (leaseS === 0) leased.delete(nat4);
-      else if (state?.leaseS !== leaseS)
-        leased.set(nat4, { leaseS, own: false, foreignUntilMs: 0, assuredMs: 0 });
-      if (leaseS === 0 || leaseS * 1000 >= shortestMs) return;
-      shortestMs = leaseS * 1000;
-      hurry.abort();
+      else if (state?.leaseS !== leaseS) {
+        const next = { leaseS, own: false, foreignUntilMs: 0, assuredMs: 0 };
+        leased.set(nat4, next);
+        hasten(next);
+      }
     },
     claimed(nat4, sentMs) {
       const state = leased.get(nat4);
@@ -204,6 +231,7 @@ export function createKeeper(parts: {
       state.own = true;
       state.foreignUntilMs = 0;
       state.assuredMs = Math.floor(sentMs + (termsOf(state.leaseS)?.entryMs ?? 0));
+      hasten(state);
     },
     doubt() {
       for (const state of leased.values()) state.assuredMs = Math.min(state.assuredMs, 1);

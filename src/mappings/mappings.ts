@@ -5,15 +5,17 @@ import type { Logger } from "../log.ts";
 import type { Trace } from "../trace.ts";
 import { type Allocation, allocate } from "./allocator.ts";
 import { canonicalHost6, decodeValue } from "./codec.ts";
+import { createConflicts } from "./conflicts.ts";
 import { callBudgetMs, sleep } from "./deadline.ts";
 import { createForecast } from "./forecast.ts";
-import type { Journal } from "./journal.ts";
+import { createHeaders } from "./headers.ts";
+import type { Journal, JournalEntry } from "./journal.ts";
 import { createKeeper, defaultLife, type MappingLife } from "./keeper.ts";
 import { createMappingTable } from "./mapping-table.ts";
 import { createNames } from "./names.ts";
 import { inSubnet, likelyFree, type Pool, poolOf } from "./pool.ts";
 import { createPoolAlarm } from "./pool-alarm.ts";
-import { assertMapping, type Conflict, reportConflict, rescueMappings } from "./rescue.ts";
+import { assertMapping, type Conflict, rescueMappings } from "./rescue.ts";
 import { createResting } from "./resting.ts";
 import { sparing } from "./sparing.ts";
 import type { MappingStore } from "./store.ts";
@@ -79,7 +81,7 @@ export interface MappingParts {
 export interface MappingStatus {
   readonly known: number;
   readonly malformed: number;
-  /** Addresses that were another host's after a failover of the store, ever. */
+  /** Addresses in use that became another host's, ever. */
   readonly conflicts: number;
   /** Addresses that DNS46 may hand out, and how many of them are taken. */
   readonly poolSize: number;
@@ -94,7 +96,8 @@ export interface MappingStatus {
   readonly store: string;
 }
 
-const defaultMaxTtl = 120;
+/** Of maxDNS46TTL, seconds. */
+export const defaultMaxTtl = 120;
 const startPatienceMs = 2000;
 const lookMs = 2000;
 const negativeMs = 400;
@@ -103,16 +106,20 @@ const maxLookups = 256;
 /** Wide enough that LMDB commits many with one flush, narrow enough that Redis answers each within its budget. */
 const maxClaims = 512;
 const attempts = 3;
+const reconcileBatch = 200;
 
 export function createMappings(parts: MappingParts): Mappings {
   const { store, log, life = defaultLife, journal, sessions = async () => new Set<number>() } = parts;
   const table = createMappingTable();
-  const keeper = createKeeper({ store, table, life, sessions, log, gone: (nat4) => void reread(nat4) });
+  const headers = createHeaders();
+  const conflicts = createConflicts(log, store.name);
+  const keeper = createKeeper({ store, table, life, sessions, log, gone: (nat4) => void gone(nat4) });
   const sync = createSync(store, parts.sink, table, log, {
     seen(nat4, value) {
       const [host6, terms] = [table.hostOf(nat4), keeper.termsOf(keeper.leaseS(nat4))];
       if (journal && value === undefined && host6 && terms) resting.ended(nat4, host6, terms.heldMs);
       keeper.seen(nat4, value);
+      headers.seen(nat4, value);
     },
     lapsed: keeper.lapsed,
     doubt: keeper.doubt,
@@ -120,14 +127,14 @@ export function createMappings(parts: MappingParts): Mappings {
       await reconcile();
       if (journal) await resting.load(store.records, keeper.holdMs());
     },
-    conflict,
-    rescue: (nat4s) => rescueMappings(store, nat4s, { table, keeper, conflict: lost, log }),
+    conflict: conflicts.report,
+    replaced: (found) => void replaced(found),
+    rescue: (nat4s) => rescueMappings(store, nat4s, { table, keeper, headers, conflict: lost, log }),
   });
   const spared = sparing(store, (nat4) => table.hostOf(ipv4ToNumber(nat4)));
   const resting = createResting();
   const names = createNames(store.records, log);
   const forecast = createForecast();
-  let conflicts = 0;
   const stop = new AbortController();
   // By host. Filled and emptied all the time, so not a Map: see dns/id-table.ts.
   const claims: Record<string, Promise<Allocation>> = Object.create(null);
@@ -224,23 +231,33 @@ export function createMappings(parts: MappingParts): Mappings {
   const hasJournalled = () => (journal?.entries().length ?? 0) > 0;
 
   async function storeJournalled(): Promise<void> {
-    for (const { nat4, host6, leaseS } of journal?.entries() ?? []) {
-      const stored = await assertMapping(store, { nat4, host6, leaseS }, keeper, lost);
-      await journal?.settled(nat4);
-      if (stored)
-        log.info(`${numberToIpv4(nat4)} for ${host6}, given out while it was away, is in ${store.name} now`);
-    }
+    const entries = [...(journal?.entries() ?? [])];
+    while (entries.length > 0) await Promise.all(entries.splice(0, reconcileBatch).map(storeOne));
   }
 
-  function conflict(found: Conflict): void {
-    conflicts++;
-    reportConflict(log, store.name, found);
+  async function storeOne(entry: JournalEntry): Promise<void> {
+    const { nat4, host6 } = entry;
+    const stored = await assertMapping(store, entry, keeper, lost);
+    await journal?.settled(nat4);
+    if (stored)
+      log.info(`${numberToIpv4(nat4)} for ${host6}, given out while it was away, is in ${store.name} now`);
+  }
+
+  /** Whom nobody uses through us, nobody misses. */
+  async function replaced(found: Conflict): Promise<void> {
+    const used = await keeper.inUse([found.nat4]).catch(() => []);
+    if (used.length > 0) conflicts.report(found);
   }
 
   /** Its address is another's in the store, which must show here as well. */
   function lost(found: Conflict): void {
-    conflict(found);
+    conflicts.report(found);
     void reread(found.nat4);
+  }
+
+  /** A lease may have ended while this process stood still, with sessions on it. */
+  async function gone(nat4: number): Promise<void> {
+    await (keeper.lapsed(nat4) ? sync.removed(nat4) : reread(nat4));
   }
 
   async function reread(nat4: number): Promise<void> {
@@ -351,7 +368,7 @@ export function createMappings(parts: MappingParts): Mappings {
     status: () => ({
       known: table.size,
       malformed: table.malformed.size,
-      conflicts,
+      conflicts: conflicts.count(),
       poolSize: pool?.size ?? 0,
       poolUsed: table.used(),
       poolGrowth: forecast.growth(),

@@ -37,31 +37,55 @@ interface Noted {
   readonly writtenMs: number;
 }
 
-export function createNames(records: RecordStore, log: Logger): Names {
+interface Counted {
+  readonly names: number;
+  /** performance.now() when the store has none of them any more. */
+  readonly untilMs: number;
+}
+
+/** `most` names are known here, and counts of as many hosts again. */
+export function createNames(records: RecordStore, log: Logger, most = maxNames): Names {
   // In order of their latest writing: what is too much goes from the front.
   const noted = new Map<string, Noted>();
-  const ofHost = new Map<string, number>();
+  const ofHost = new Map<string, Counted>();
   const toWrite = new Map<string, string>();
 
-  function count(hosts: string, by: 1 | -1): void {
+  function countNew(hosts: string, untilMs: number): void {
     for (const host of hosts.split(" ")) {
-      const names = (ofHost.get(host) ?? 0) + by;
-      if (names > 0) ofHost.set(host, names);
+      const names = (ofHost.get(host)?.names ?? 0) + 1;
+      ofHost.delete(host);
+      ofHost.set(host, { names, untilMs });
+    }
+  }
+
+  function countGone(hosts: string): void {
+    for (const host of hosts.split(" ")) {
+      const before = ofHost.get(host);
+      if (before === undefined) continue;
+      if (before.names > 1) ofHost.set(host, { ...before, names: before.names - 1 });
       else ofHost.delete(host);
     }
   }
+
+  const isKnownEnough = (host: string) => (ofHost.get(host)?.names ?? 0) >= maxNamesOfHost;
 
   function forget(name: string): void {
     const before = noted.get(name);
     if (before === undefined) return;
     noted.delete(name);
-    count(before.hosts, -1);
+    countGone(before.hosts);
   }
 
   function forgetOld(now: number): void {
     for (const [name, { writtenMs }] of noted) {
-      if (noted.size <= maxNames && now - writtenMs < lifeMs) return;
-      forget(name);
+      if (now - writtenMs >= lifeMs) forget(name);
+      // The store has it all the same, so it goes on counting.
+      else if (noted.size > most) noted.delete(name);
+      else break;
+    }
+    for (const [host, { untilMs }] of ofHost) {
+      if (now < untilMs && ofHost.size <= 2 * most) break;
+      ofHost.delete(host);
     }
   }
 
@@ -73,7 +97,10 @@ export function createNames(records: RecordStore, log: Logger): Names {
     } catch (error) {
       if (!(error instanceof Eg46Error)) log.error({ err: error }, "noting names failed");
       // Rather none than a crowd that meets the store when it comes back.
-      if (toWrite.size > maxWrites) toWrite.clear();
+      if (toWrite.size <= maxWrites) return;
+      // They are written when they are asked for again.
+      for (const name of toWrite.keys()) forget(name);
+      toWrite.clear();
     }
   }
 
@@ -85,17 +112,19 @@ export function createNames(records: RecordStore, log: Logger): Names {
       const now = performance.now();
       const before = noted.get(name);
       if (before?.hosts === hosts && now - before.writtenMs < againMs) return;
-      if (before === undefined && hosts6.every((host) => (ofHost.get(host) ?? 0) >= maxNamesOfHost)) return;
+      if (before === undefined && hosts6.every(isKnownEnough)) return;
       forget(name);
       noted.set(name, { hosts, writtenMs: now });
-      count(hosts, 1);
+      countNew(hosts, now + lifeMs);
       toWrite.set(name, hosts);
       forgetOld(now);
     },
     async hostsOf(text) {
       const name = folded(text);
       if (name === undefined) return [];
-      const known = noted.get(name)?.hosts ?? (await records.getMany([nameKey(name)]))[0];
+      const own = noted.get(name);
+      const lives = own !== undefined && performance.now() - own.writtenMs < lifeMs;
+      const known = lives ? own.hosts : (await records.getMany([nameKey(name)]))[0];
       return hostsIn(known);
     },
     async run(signal) {

@@ -1,6 +1,7 @@
 import { Redis, type RedisOptions } from "ioredis";
 import { callBudgetMs, unavailable, within } from "./deadline.ts";
 import type { RedisDialer } from "./redis-dial.ts";
+import { follow, noFollowers } from "./redis-followers.ts";
 import { lookAt, objection, type ServerLook, type Wanted } from "./redis-look.ts";
 import type { StoreState } from "./store-state.ts";
 
@@ -33,7 +34,6 @@ export interface ConnectionParts {
 
 const heartbeatMs = 1000;
 const loadingLookMs = 100;
-const followedMs = 5000;
 /** One URL may lead to a replica for good, or to another server soon. */
 const redialReplicaMs = 10_000;
 const maxWaiting = 10_000;
@@ -85,7 +85,7 @@ export function connectRedis({ name, dialer, state, wanted, misled }: Connection
   let usable = false;
   let look: ServerLook | undefined;
   let lookAgain: NodeJS.Timeout | undefined;
-  let following = { lineage: "", replicas: 0, ms: 0 };
+  let following = noFollowers;
 
   function abandon(reason: string): void {
     lastError = reason;
@@ -104,7 +104,7 @@ export function connectRedis({ name, dialer, state, wanted, misled }: Connection
       return;
     }
     if (stream !== redis.stream || redis.status !== "ready") return;
-    noteFollowers();
+    following = follow(following, look, performance.now());
     const reason = objection(look, wanted);
     lookAgain = setTimeout(examine, look?.loading ? loadingLookMs : heartbeatMs).unref();
     if (reason === undefined) admit();
@@ -115,14 +115,6 @@ export function connectRedis({ name, dialer, state, wanted, misled }: Connection
       misled?.();
       abandon(reason);
     }
-  }
-
-  /** Fewer than before count only after a while. */
-  function noteFollowers(): void {
-    const { lineage = "", replicas = 0 } = look ?? {};
-    const ms = performance.now();
-    const fewer = lineage === following.lineage && replicas < following.replicas;
-    if (!fewer || ms > following.ms + followedMs) following = { lineage, replicas, ms };
   }
 
   function admit(): void {

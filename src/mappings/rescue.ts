@@ -1,6 +1,8 @@
 import { numberToIpv4 } from "../addresses.ts";
 import type { Logger } from "../log.ts";
-import { decodeValue, encodeValue } from "./codec.ts";
+import { decodeValue } from "./codec.ts";
+import type { Headers } from "./headers.ts";
+import type { JournalEntry } from "./journal.ts";
 import type { Keeper } from "./keeper.ts";
 import type { MappingTable } from "./mapping-table.ts";
 import type { MappingStore } from "./store.ts";
@@ -13,17 +15,17 @@ const batchSize = 200;
  */
 export async function assertMapping(
   store: MappingStore,
-  mapping: { readonly nat4: number; readonly host6: string; readonly leaseS: number },
+  mapping: JournalEntry,
   keeper: Keeper,
   conflict: (found: Conflict) => void,
 ): Promise<boolean> {
-  const { nat4, host6, leaseS } = mapping;
+  const { nat4, host6, leaseS, value: wanted } = mapping;
   const text = numberToIpv4(nat4);
   const [place] = await store.window([text]);
   const terms = keeper.termsOf(leaseS);
   const sentMs = performance.now();
   const free = place?.value === undefined && (place?.heldFor ?? host6) === host6;
-  if (free && (await store.claim(text, encodeValue(host6, leaseS), terms && { host6, ...terms }))) {
+  if (free && (await store.claim(text, wanted, terms && { host6, ...terms }))) {
     keeper.claimed(nat4, sentMs);
     return true;
   }
@@ -60,11 +62,12 @@ export async function rescueMappings(
   parts: {
     readonly table: MappingTable;
     readonly keeper: Keeper;
+    readonly headers: Headers;
     readonly conflict: (found: Conflict) => void;
     readonly log: Logger;
   },
 ): Promise<ReadonlySet<number>> {
-  const { table, keeper, conflict, log } = parts;
+  const { table, keeper, headers, conflict, log } = parts;
   const kept = new Set<number>();
   const known = nat4s.filter((nat4) => table.hostOf(nat4) !== undefined);
   const endless = known.filter((nat4) => keeper.leaseS(nat4) === 0);
@@ -76,7 +79,8 @@ export async function rescueMappings(
         const host6 = table.hostOf(nat4);
         if (host6 === undefined) return;
         const leaseS = keeper.leaseS(nat4);
-        if (await assertMapping(store, { nat4, host6, leaseS }, keeper, conflict)) kept.add(nat4);
+        const value = headers.valueOf(nat4, host6, leaseS);
+        if (await assertMapping(store, { nat4, host6, leaseS, value }, keeper, conflict)) kept.add(nat4);
       }),
     );
   if (kept.size > 0) log.warn(`${kept.size} mappings were missing in ${store.name}: stored again`);

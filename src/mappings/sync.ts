@@ -14,6 +14,8 @@ export type ChangedSince = (nat4: number) => boolean;
 export interface MappingSync {
   /** Brings table and engine in line with a stored value (undefined = no entry); resolves when the engine has it. */
   apply(nat4: number, value: string | undefined): Promise<void>;
+  /** The store has no entry there any more: it gets a lapsed one that is in use again, any other goes. */
+  removed(nat4: number): Promise<void>;
   /** Runs a read of the store, telling it what changed since it began. */
   reading<T>(read: (changed: ChangedSince) => Promise<T>): Promise<T>;
   /** Loads and follows the store until the signal aborts. */
@@ -36,6 +38,8 @@ export interface SyncHooks {
   doubt(): void;
   /** After a failover the store has another host at an address. */
   conflict(found: Conflict): void;
+  /** Another host is about to take the place of one that we know. */
+  replaced(found: Conflict): void;
   /** Stores known mappings anew, which the store lacks and somebody may still use; resolves to those that stay. */
   rescue(nat4s: readonly number[]): Promise<ReadonlySet<number>>;
 }
@@ -64,6 +68,8 @@ export function createSync(
     if (reads > 0) lastChange.set(nat4, ++changes);
     const mapping = value === undefined ? undefined : decodeValue(value);
     const old = table.hostOf(nat4);
+    if (mapping !== undefined && old !== undefined && mapping.host6 !== old)
+      hooks.replaced({ nat4, host6: old, holder: mapping.host6 });
     if (mapping?.host6 !== old) hooks.seen(nat4, undefined);
     hooks.seen(nat4, mapping);
     if (mapping !== undefined) {
@@ -190,5 +196,5 @@ export function createSync(
     await loading;
   }
 
-  return { apply, reading, run, current: () => !wanted && !reloading, loaded };
+  return { apply, removed, reading, run, current: () => !wanted && !reloading, loaded };
 }

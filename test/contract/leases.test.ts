@@ -61,6 +61,26 @@ for (const [name, lab] of Object.entries(labs))
       }
     });
 
+    test("a process that stands still beyond the end of a lease: what is in use gets its entry again, the rest not", async () => {
+      const one = await gateway("10.1.9.0/24");
+      try {
+        await one.mappings.start();
+        const busy = await addressOf(one, "2001:db8:9::1");
+        const idle = await addressOf(one, "2001:db8:9::2");
+        one.sessions.add(ipv4ToNumber(busy));
+        await delay(100);
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2200);
+        await until("the idle one is gone", () => !one.held.has(idle), 8000);
+        await delay(500);
+        assert.equal(one.held.get(busy), "2001:db8:9::1");
+        assert.equal(await one.store.get(busy), encodeValue("2001:db8:9::1", 1));
+        assert.equal(await one.store.get(idle), undefined);
+        await one.store.release(busy);
+      } finally {
+        await one.close();
+      }
+    });
+
     test("after its end an address rests: the host gets it back, another one has to wait", async () => {
       const one = await gateway("10.2.0.0/32", { life: { ...life, quarantineMs: 1500 } });
       const plain = await gateway("10.2.0.0/32", {});

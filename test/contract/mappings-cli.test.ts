@@ -9,6 +9,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { createAdmin } from "../../src/admin/server.ts";
 import { encodeValue, keyOf } from "../../src/mappings/codec.ts";
 import { storeReference } from "../../src/mappings/open.ts";
+import { heldKey } from "../../src/mappings/record-keys.ts";
 import type { MappingStore } from "../../src/mappings/store.ts";
 import { execute, needs } from "../support/exec.ts";
 import { lmdbLab, quiet, redisLab, type StoreLab, until } from "../support/mapping-stores.ts";
@@ -263,3 +264,27 @@ test("a store with credentials, which the gateway does not tell: exit 2, --store
     await admin.close();
   }
 });
+
+test(
+  "import of leased entries: they live for their timeout, the TTL and the grace that is given",
+  needs("redis-server"),
+  async () => {
+    const target = await redisLab();
+    const file = join(tmpdir(), `egress46-leased-${process.pid}`);
+    try {
+      writeFileSync(file, `SETNX ${keyOf("10.8.1.1")} "${encodeValue("2001:db8::1", 100)}"\n`);
+      const flags = ["--mapping-grace", "10m", "--mapping-quarantine", "1d"];
+      const { code, stdout } = await command("import", file, ...flags, ...target.flags);
+      assert.match(stdout, /: 1 created/);
+      assert.equal(code, 0);
+      const left = async (key: string) => Number(await target.redis?.cli("TTL", key));
+      const leftS = await left(keyOf("10.8.1.1"));
+      assert.ok(leftS > 790 && leftS <= 820, String(leftS));
+      const heldS = (await left(heldKey("10.8.1.1"))) - leftS;
+      assert.ok(Math.abs(heldS - 86_400) <= 1, String(heldS));
+    } finally {
+      rmSync(file, { force: true });
+      await target.stop();
+    }
+  },
+);

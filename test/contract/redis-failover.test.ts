@@ -288,6 +288,9 @@ describe("redis: lost entries, refusals, access lists", needs("redis-server"), (
       for (const host of ["2001:db8::a", "2001:db8::b", "2001:db8::d"])
         answers.push(await one.mappings.mapHost(host));
       const [kept, taken, held] = answers.map((each) => (each.kind === "mapped" ? each.nat4 : ""));
+      const byOthers = "00ff00000000000000000000000a2001:db8::f5";
+      await redis.cli("SETNX", keyOf("10.99.0.5"), byOthers);
+      await until("known", () => one.held.has("10.99.0.5"));
       await redis.kill();
       await until("away", () => !one.store.connected());
       await redis.restart();
@@ -298,6 +301,10 @@ describe("redis: lost entries, refusals, access lists", needs("redis-server"), (
       await until(
         "put back",
         async () => (await redis.cli("GET", keyOf(kept!))) === encodeValue("2001:db8::a"),
+      );
+      await until(
+        "as others wrote it",
+        async () => (await redis.cli("GET", keyOf("10.99.0.5"))) === byOthers,
       );
       await until("the store wins", () => one.held.get(taken!) === "2001:db8::c");
       assert.equal(one.held.get(kept!), "2001:db8::a");
@@ -315,6 +322,33 @@ describe("redis: lost entries, refusals, access lists", needs("redis-server"), (
       // The host that lost its address gets another one.
       const next = await one.mappings.mapHost("2001:db8::b");
       assert.ok(next.kind === "mapped" && next.nat4 !== taken);
+    } finally {
+      await one.close();
+      await redis.stop();
+    }
+  });
+
+  test("a SET over an entry in use is named, once; over one that nobody uses it is not", async () => {
+    const redis = await startRedis();
+    const { log, lines } = recorded();
+    const one = await gateway(redis.url, "10.20.0.0/24", log);
+    try {
+      const found = await one.mappings.mapHost("2001:db8::a");
+      const used = found.kind === "mapped" ? found.nat4 : "";
+      await redis.cli("SET", keyOf("10.99.0.6"), encodeValue("2001:db8::6"));
+      await until("known", () => one.held.has("10.99.0.6"));
+      for (const nat4 of ["10.99.0.6", used]) {
+        await redis.cli("SET", keyOf(nat4), encodeValue("2001:db8::c"));
+        await until("in force", () => one.held.get(nat4) === "2001:db8::c");
+      }
+      await until("counted", () => one.mappings.status().conflicts > 0);
+      await redis.cli("CLIENT", "KILL", "TYPE", "normal");
+      await until("connected", () => one.store.connected());
+      await delay(300);
+      const named = lines.filter((line) => line.startsWith("mapping conflict: "));
+      assert.equal(named.length, 1, named.join());
+      assert.ok(named[0]!.startsWith(`mapping conflict: ${used} was given out for 2001:db8::a, `), named[0]);
+      assert.equal(one.mappings.status().conflicts, 1);
     } finally {
       await one.close();
       await redis.stop();

@@ -1,6 +1,7 @@
 /** Files change while the gateway runs: what is concerned changes, everything else goes on. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -202,3 +203,37 @@ test("the first configuration is broken: a precise error, exit 1, nothing left b
   assert.match(stderr, /egress\.yaml:\d+: spec\.dnsNat46Enabled: /);
   assert.ok(!(await topology.gateway.run(["nft", "list", "ruleset"])).includes("egress46"));
 });
+
+test(
+  "a configuration that can't be applied and is taken back: its answers are gone from the caches",
+  tools,
+  async (t) => {
+    const lab = await gatewayLab(t, {
+      resources: { "egress.yaml": egress(dns46), "pool.yaml": pool(...snatPool.ipv6, snatPool.ipv4[0]!) },
+    });
+    const { topology } = lab;
+    // An address of the gateway's whose port 53 another process has: from now on no plan can be carried out.
+    const taken = "10.99.99.1";
+    await topology.gateway.ip([`addr add ${taken}/32 dev lo`]);
+    const script = `require("node:dgram").createSocket("udp4").bind(53, "${taken}", () => console.log("bound"))`;
+    const [program = "", ...argv] = topology.gateway.inside([process.execPath, "-e", script]);
+    const other = spawn(program, argv, { stdio: ["ignore", "pipe", "inherit"] });
+    topology.cleanup.defer(() => other.kill("SIGKILL"));
+    await once(other.stdout, "data");
+    await topology.gateway.ip([`addr add ${taken}/32 dev internal0`]);
+    await eventually("nothing can be applied", async () => lab.gateway.stderr().includes("cannot serve DNS"));
+
+    const answeredOutOf = (subnet: string) =>
+      eventually(`answers out of ${subnet}`, async () => {
+        // A cookie would lead around the caches.
+        const answer = await topology.pods[0].run(["dig", "+short", "+nocookie", "v6only.example"]);
+        return answer.startsWith(subnet.replace(/\d+\/24$/, ""));
+      });
+    const other46 = "10.245.50.0/24";
+    writeFileSync(join(lab.resources, "egress.yaml"), egress(dns46.replace(natSubnet, other46)));
+    await answeredOutOf(other46);
+    writeFileSync(join(lab.resources, "egress.yaml"), egress(dns46));
+    await answeredOutOf(natSubnet);
+    assert.ok(!lab.gateway.stderr().includes("could not be applied before, is applied"));
+  },
+);

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after, before } from "node:test";
 import { pino } from "pino";
 import { createLogger } from "../../src/log.ts";
 import { openStore } from "../../src/mappings/open.ts";
@@ -51,6 +52,21 @@ export async function lmdbLab(): Promise<StoreLab> {
     foreignGet: (key) => foreign("get", key),
     stop: async () => rmSync(dir, { recursive: true, force: true }),
   };
+}
+
+/** Inside a describe(): its tests have an LMDB store of their own, which `use` gets before the first of them. */
+export function lmdbForTests(use: (store: MappingStore) => void): void {
+  let lab: StoreLab | undefined;
+  let store: MappingStore | undefined;
+  before(async () => {
+    lab = await lmdbLab();
+    store = await lab.open();
+    use(store);
+  });
+  after(async () => {
+    await store?.close();
+    await lab?.stop();
+  });
 }
 
 export async function redisLab(options: Parameters<typeof startRedis>[0] = {}): Promise<StoreLab> {

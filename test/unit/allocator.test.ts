@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { ipv4ToNumber, numberToIpv4 } from "../../src/addresses.ts";
 import { allocate } from "../../src/mappings/allocator.ts";
 import { encodeValue } from "../../src/mappings/codec.ts";
 import { likelyFree, type Pool, poolOf, windowOf } from "../../src/mappings/pool.ts";
 import type { MappingStore } from "../../src/mappings/store.ts";
-import { lmdbLab, type StoreLab } from "../support/mapping-stores.ts";
+import { lmdbForTests } from "../support/mapping-stores.ts";
 
 const host = (index: number) => `2001:db8::${(index + 1).toString(16)}`;
 
@@ -56,15 +56,9 @@ async function answerOf(store: MappingStore, pool: Pool, host6: string) {
 }
 
 describe("allocate", () => {
-  let lab: StoreLab;
   let store: MappingStore;
-  before(async () => {
-    lab = await lmdbLab();
-    store = await lab.open();
-  });
-  after(async () => {
-    await store?.close();
-    await lab?.stop();
+  lmdbForTests((opened) => {
+    store = opened;
   });
 
   test("a new host gets its first candidate, the same again afterwards", async () => {

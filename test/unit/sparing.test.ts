@@ -1,22 +1,16 @@
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { numberToIpv4 } from "../../src/addresses.ts";
 import { allocate } from "../../src/mappings/allocator.ts";
 import { poolOf, windowOf } from "../../src/mappings/pool.ts";
 import { sparing } from "../../src/mappings/sparing.ts";
 import type { MappingStore } from "../../src/mappings/store.ts";
-import { lmdbLab, type StoreLab } from "../support/mapping-stores.ts";
+import { lmdbForTests } from "../support/mapping-stores.ts";
 
 describe("a claim in a store that has lost what is known here", () => {
-  let lab: StoreLab;
   let store: MappingStore;
-  before(async () => {
-    lab = await lmdbLab();
-    store = await lab.open();
-  });
-  after(async () => {
-    await store?.close();
-    await lab?.stop();
+  lmdbForTests((opened) => {
+    store = opened;
   });
 
   const host6 = "2001:db8::1";

@@ -93,7 +93,7 @@ describe("remembered: the second answer is the first, aged, without a question u
   });
 });
 
-describe("not remembered", () => {
+describe("not remembered", { concurrency: true }, () => {
   // SERVFAIL and REFUSED are the failure cache's, not this one's.
   for (const name of ["cut.example", "dangling.example", "aaaafail.example"])
     test(name, async (t) => {
@@ -106,18 +106,21 @@ describe("not remembered", () => {
       else assert.ok(asked(name) > before);
     });
 
-  test("an answer that was under way when a mapping went, or the configuration changed", async (t) => {
-    for (const change of [(cache: AnswerCache) => cache.forget(1), (cache: AnswerCache) => cache.flush()]) {
-      const { cache, ask, asked } = await scene(t);
+  for (const [why, change] of [
+    ["a mapping went", (cache: AnswerCache) => cache.forget(1)],
+    ["the configuration changed", (cache: AnswerCache) => cache.flush()],
+  ] as const)
+    test(`an answer that was under way when ${why}`, async (t) => {
+      const { cache, names, ask, asked } = await scene(t);
+      names["slow.example"] = { delayMs: 200, records: { A: ["192.0.2.12"] } };
       const reply = ask({ name: "slow.example" });
-      await sleep(100);
+      while (asked("slow.example") === 0) await sleep(5);
       change(cache);
       assert.equal(cache.lifetime(await reply), undefined);
       const before = asked("slow.example");
       await ask({ name: "slow.example" });
       assert.ok(asked("slow.example") > before);
-    }
-  });
+    });
 
   test("off: asked each time", async (t) => {
     const { ask, asked } = await scene(t, { cache: createAnswerCache(0) });
@@ -216,7 +219,7 @@ describe("asked anew before it ends", () => {
   });
 });
 
-describe("asked anew for a cache", () => {
+describe("asked anew for a cache", { concurrency: true }, () => {
   for (const name of ["v6only.example", "servfail.example"])
     test(`${name}: nothing is counted`, async (t) => {
       const { gateway } = await scene(t);
@@ -250,7 +253,8 @@ describe("asked anew for a cache", () => {
   });
 
   test("it takes its place among the questions under way", async (t) => {
-    const { gateway } = await scene(t);
+    const { gateway, names } = await scene(t);
+    names["slow.example"] = { delayMs: 200, records: { A: ["192.0.2.12"] } };
     const query = queryBytes({ name: "slow.example" });
     const refreshes = Array.from({ length: 4096 }, () => gateway.proxy.refresh(query));
     assert.equal(await gateway.proxy.handle(queryBytes({ name: "v4only.example" }), "udp"), undefined);
@@ -268,7 +272,7 @@ test("what is remembered as a failure is the gateway's own to say", async (t) =>
   );
 });
 
-describe("stale answers (RFC 8767)", () => {
+describe("stale answers (RFC 8767)", { concurrency: true }, () => {
   const question = { name: "v4only.example" };
   const silent: ZoneName = { behaviour: "mute" };
   for (const [why, behaviour] of [

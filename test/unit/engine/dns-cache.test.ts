@@ -389,6 +389,43 @@ describe("asked anew before it ends", () => {
   });
 });
 
+describe("asked anew in a crowded batch", () => {
+  for (const [places, refreshed] of [
+    [1, false],
+    [2, true],
+  ] as const)
+    test(`${places} left in the transmit ring: the answer leaves${refreshed ? ", and the question" : " and the question another time"}`, async () => {
+      const lab = await cacheLab();
+      const query = queryBytes({ name });
+      const reply = replyBytes({ name }, { answers: [answersOf.A!(name, ttl)] });
+      learn(lab, query, reply);
+      const questions = lab.engine.layout.transmitCapacity - places;
+      // The questions of a super-packet go to the host, one place each.
+      const others = new Uint8Array(10 * questions);
+      const crowd = { destinationPort: 53, checksum: "partial", gsoSize: 10, payload: others } as const;
+      const now = 270_000;
+      const {
+        outputs,
+        questions: asked,
+        drops,
+      } = lab.push(
+        [
+          fromPod(flow44, "udp", 4001, crowd),
+          fromPod(flow44, "udp", 4000, { destinationPort: 53, payload: query }),
+        ],
+        now,
+      );
+      assert.deepEqual(drops, {});
+      assert.deepEqual(
+        outputs.map((output) => Buffer.from(decode(output).payload)),
+        [aged(reply, query, 270)],
+      );
+      assert.equal(asked.length, questions + (refreshed ? 1 : 0));
+      assert.equal(counts(lab).hits, 1);
+      assert.equal(ask(lab, query, { now }).questions.length, refreshed ? 0 : 1);
+    });
+});
+
 describe("room", () => {
   const names = Array.from({ length: 2000 }, (_, index) => `host${index}.example`);
   const reply = (of: string) => replyBytes({ name: of }, { answers: [answersOf.A!(of, ttl)] });
