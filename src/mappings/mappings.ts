@@ -1,28 +1,28 @@
 import { ipv4ToNumber, numberToIpv4 } from "../addresses.ts";
 import type { MappingSink } from "../engine/mapping-sink.ts";
-import { Eg46Error, hasCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { Trace } from "../trace.ts";
-import { type Allocation, allocate } from "./allocator.ts";
-import { canonicalHost6, decodeValue } from "./codec.ts";
+import type { Allocation } from "./allocator.ts";
+import { createClaims, handOut } from "./claims.ts";
+import { canonicalHost6 } from "./codec.ts";
 import { createConflicts } from "./conflicts.ts";
-import { callBudgetMs, sleep } from "./deadline.ts";
+import { sleep } from "./deadline.ts";
 import { createForecast } from "./forecast.ts";
 import { createHeaders } from "./headers.ts";
-import type { Journal, JournalEntry } from "./journal.ts";
+import type { Journal } from "./journal.ts";
 import { createKeeper, defaultLife, type MappingLife } from "./keeper.ts";
+import { createLookups } from "./lookups.ts";
 import { createMappingTable } from "./mapping-table.ts";
 import { createNames } from "./names.ts";
-import { inSubnet, likelyFree, type Pool, poolOf } from "./pool.ts";
+import { inSubnet, type Pool, poolOf } from "./pool.ts";
 import { createPoolAlarm } from "./pool-alarm.ts";
-import { assertMapping, type Conflict, rescueMappings } from "./rescue.ts";
+import { createReconcile } from "./reconcile.ts";
+import { type Conflict, rescueMappings } from "./rescue.ts";
 import { createResting } from "./resting.ts";
-import { sparing } from "./sparing.ts";
+import { createSettle } from "./settle.ts";
 import type { MappingStore } from "./store.ts";
 import { createSubnets } from "./subnets.ts";
 import { createSync } from "./sync.ts";
-import { tracedStore } from "./traced-store.ts";
-import { createTurns } from "./turns.ts";
 
 export interface Mappings {
   /** Loads everything into the engine and follows the store; resolves after the first full load, at most 2 s. */
@@ -100,13 +100,6 @@ export interface MappingStatus {
 export const defaultMaxTtl = 120;
 const startPatienceMs = 2000;
 const lookMs = 2000;
-const negativeMs = 400;
-const maxNegative = 4096;
-const maxLookups = 256;
-/** Wide enough that LMDB commits many with one flush, narrow enough that Redis answers each within its budget. */
-const maxClaims = 512;
-const attempts = 3;
-const reconcileBatch = 200;
 
 export function createMappings(parts: MappingParts): Mappings {
   const { store, log, life = defaultLife, journal, sessions = async () => new Set<number>() } = parts;
@@ -131,117 +124,27 @@ export function createMappings(parts: MappingParts): Mappings {
     replaced: (found) => void replaced(found),
     rescue: (nat4s) => rescueMappings(store, nat4s, { table, keeper, headers, conflict: lost, log }),
   });
-  const spared = sparing(store, (nat4) => table.hostOf(ipv4ToNumber(nat4)));
   const resting = createResting();
   const names = createNames(store.records, log);
   const forecast = createForecast();
   const stop = new AbortController();
-  // By host. Filled and emptied all the time, so not a Map: see dns/id-table.ts.
-  const claims: Record<string, Promise<Allocation>> = Object.create(null);
-  const lookups = new Map<number, Promise<string | undefined>>();
-  const inTurn = createTurns(maxClaims, callBudgetMs, store.name);
-  const absentUntilMs = new Map<number, number>();
+  const settle = createSettle(store.name, table, sync);
+  const reconcile = createReconcile({ journal, store, keeper, lost, log });
+  const lookups = createLookups(store.name, async (nat4) => {
+    await read(nat4);
+    return table.hostOf(nat4);
+  });
+  const { claim } = createClaims({
+    ...{ store, table, keeper, sync, journal, resting, settle, reconcile },
+    pool: () => pool,
+    refused: () => lookAtPool(true),
+  });
   const subnets = createSubnets();
   const alarm = createPoolAlarm(log);
   let pool: Pool | undefined;
   let subnet = "";
   let poolLook: NodeJS.Timeout | undefined;
   let running: Promise<unknown> | undefined;
-  let reconciling: Promise<void> | undefined;
-
-  /** `read` says what the store holds at an address; when somebody changed that meanwhile, it is asked again. */
-  async function settle<T extends { nat4: number; value: string | undefined } | undefined>(
-    read: () => Promise<T>,
-  ): Promise<T> {
-    for (let attempt = 0; attempt < attempts; attempt++) {
-      const found = await sync.reading(async (changed) => {
-        const result = await read();
-        if (result === undefined) return { result };
-        const { nat4, value } = result;
-        const host6 = value === undefined ? undefined : decodeValue(value)?.host6;
-        // A change to what was read (a renewed lease) says nothing against it.
-        const overtaken = changed(nat4) && (host6 === undefined || host6 !== table.hostOf(nat4));
-        const installed = overtaken ? undefined : sync.apply(nat4, value);
-        await installed;
-        return overtaken ? undefined : { result };
-      });
-      if (found !== undefined) return found.result;
-    }
-    throw new Eg46Error("EG46_STORE_UNAVAILABLE", `${store.name}: an entry keeps changing while it is read`);
-  }
-
-  async function claim(host6: string, trace?: Trace): Promise<Allocation> {
-    if (pool === undefined) return { kind: "exhausted" };
-    const from = pool;
-    await reconcile();
-    for (let attempt = 0; attempt < attempts; attempt++) {
-      const sentMs = performance.now();
-      const mapped = await settle(async () => {
-        const claimed = await allocate(
-          trace ? tracedStore(spared, trace) : spared,
-          from,
-          host6,
-          keeper.terms(),
-          sync.current() && store.connected() ? likelyFree(table.used() / from.size) : undefined,
-        );
-        return claimed.kind === "exhausted" ? undefined : { ...claimed, nat4: ipv4ToNumber(claimed.nat4) };
-      });
-      if (mapped === undefined) {
-        if (from === pool) lookAtPool(true);
-        return { kind: "exhausted" };
-      }
-      if (mapped.made) keeper.claimed(mapped.nat4, sentMs);
-      if (await keeper.answer(mapped.nat4, host6)) return handOut(mapped.nat4, host6, trace);
-    }
-    throw new Eg46Error("EG46_STORE_UNAVAILABLE", `${store.name}: an entry keeps ending while it is claimed`);
-  }
-
-  /** While the store is away, an address out of this gateway's slice. */
-  async function claimOrJournal(host6: string, trace?: Trace): Promise<Allocation> {
-    if (journal === undefined || pool === undefined) return claim(host6, trace);
-    const from = pool;
-    const fallBack = async (cause?: unknown): Promise<Allocation> => {
-      const taken = (nat4: number) =>
-        table.hostOf(nat4) !== undefined || table.malformed.has(nat4) || resting.keeps(nat4, host6);
-      const made = await journal.allocate(from, host6, taken, keeper.terms()?.leaseS ?? 0);
-      if (made === undefined) throw cause ?? new Eg46Error("EG46_STORE_UNAVAILABLE", `${store.name} is away`);
-      await sync.apply(made.nat4, made.value);
-      // Another host has it in the store, which is back.
-      if (!(await keeper.answer(made.nat4, host6))) return claim(host6, trace);
-      return handOut(made.nat4, host6, trace);
-    };
-    if (!store.connected()) return fallBack();
-    try {
-      return await claim(host6, trace);
-    } catch (error) {
-      if (!hasCode(error, "EG46_STORE_UNAVAILABLE") || store.connected()) throw error;
-      return await fallBack(error);
-    }
-  }
-
-  /** What was given out while the store was away goes into it before anything else is believed. */
-  async function reconcile(): Promise<void> {
-    if (reconciling === undefined && !hasJournalled()) return;
-    reconciling ??= storeJournalled().finally(() => {
-      reconciling = undefined;
-    });
-    await reconciling;
-  }
-
-  const hasJournalled = () => (journal?.entries().length ?? 0) > 0;
-
-  async function storeJournalled(): Promise<void> {
-    const entries = [...(journal?.entries() ?? [])];
-    while (entries.length > 0) await Promise.all(entries.splice(0, reconcileBatch).map(storeOne));
-  }
-
-  async function storeOne(entry: JournalEntry): Promise<void> {
-    const { nat4, host6 } = entry;
-    const stored = await assertMapping(store, entry, keeper, lost);
-    await journal?.settled(nat4);
-    if (stored)
-      log.info(`${numberToIpv4(nat4)} for ${host6}, given out while it was away, is in ${store.name} now`);
-  }
 
   /** Whom nobody uses through us, nobody misses. */
   async function replaced(found: Conflict): Promise<void> {
@@ -260,34 +163,24 @@ export function createMappings(parts: MappingParts): Mappings {
     await (keeper.lapsed(nat4) ? sync.removed(nat4) : reread(nat4));
   }
 
+  async function read(nat4: number): Promise<void> {
+    await settle(async () => ({ nat4, value: await store.get(numberToIpv4(nat4)) }));
+  }
+
   async function reread(nat4: number): Promise<void> {
     try {
       await reconcile();
-      await settle(async () => ({ nat4, value: await store.get(numberToIpv4(nat4)) }));
+      await read(nat4);
     } catch (error) {
       log.debug({ err: error, nat4: numberToIpv4(nat4) }, "a mapping could not be read");
     }
-  }
-
-  /** One claim for all who ask for the host at the same time. */
-  function claimOnce(host6: string, trace?: Trace): Promise<Allocation> {
-    const shared = claims[host6];
-    if (shared !== undefined) return shared;
-    const work = inTurn(() => claimOrJournal(host6, trace)).finally(() => delete claims[host6]);
-    claims[host6] = work;
-    return work;
   }
 
   async function answerWith(nat4: number, host6: string, trace?: Trace): Promise<Allocation> {
     await table.pending(nat4);
     if (await keeper.answer(nat4, host6)) return handOut(nat4, host6, trace);
     await reread(nat4);
-    return claimOnce(host6, trace);
-  }
-
-  function handOut(nat4: number, host6: string, trace?: Trace): Allocation {
-    trace?.("engine", { nat4: numberToIpv4(nat4), host6 });
-    return { kind: "mapped", nat4: numberToIpv4(nat4) };
+    return claim(host6, trace);
   }
 
   function lookAtPool(refused: boolean): void {
@@ -299,22 +192,6 @@ export function createMappings(parts: MappingParts): Mappings {
     lookAtPool(false);
     // The watch may not have noticed that the store was away.
     if (store.connected()) reconcile().catch((error) => log.debug({ err: error }, "the journal has to wait"));
-  }
-
-  async function ask(nat4: number): Promise<string | undefined> {
-    await settle(async () => ({ nat4, value: await store.get(numberToIpv4(nat4)) }));
-    const host6 = table.hostOf(nat4);
-    if (host6 === undefined) rememberAbsent(nat4);
-    return host6;
-  }
-
-  function rememberAbsent(nat4: number): void {
-    absentUntilMs.delete(nat4);
-    absentUntilMs.set(nat4, performance.now() + negativeMs);
-    for (const oldest of absentUntilMs.keys()) {
-      if (absentUntilMs.size <= maxNegative) break;
-      absentUntilMs.delete(oldest);
-    }
   }
 
   return {
@@ -335,14 +212,14 @@ export function createMappings(parts: MappingParts): Mappings {
       const host6 = canonicalHost6(text);
       if (host6 === undefined) throw new TypeError(`'${text}' is not the IPv6 address of a remote host`);
       const known = subnets.best(host6, table.addressesOf(host6), keeper.isLeased);
-      if (known === undefined) return claimOnce(host6, trace);
+      if (known === undefined) return claim(host6, trace);
       trace?.("known", { nat4: numberToIpv4(known.nat4), host6, drains: known.drains });
       if (!known.drains || !store.connected()) return answerWith(known.nat4, host6, trace);
       // The old address works as well as ever: nobody is refused for the sake of the new one.
-      const fresh = await claimOnce(host6, trace).catch(() => undefined);
+      const fresh = await claim(host6, trace).catch(() => undefined);
       return fresh?.kind === "mapped" ? fresh : answerWith(known.nat4, host6, trace);
     },
-    async lookup(text, most = maxLookups) {
+    async lookup(text, most) {
       const nat4 = ipv4ToNumber(text);
       const known = table.hostOf(nat4);
       if (known !== undefined) {
@@ -350,14 +227,7 @@ export function createMappings(parts: MappingParts): Mappings {
         return known;
       }
       if (pool === undefined || !inSubnet(pool, nat4)) return undefined;
-      if (performance.now() < (absentUntilMs.get(nat4) ?? 0)) return undefined;
-      const shared = lookups.get(nat4);
-      if (shared !== undefined) return shared;
-      if (lookups.size >= most)
-        throw new Eg46Error("EG46_STORE_UNAVAILABLE", `${store.name}: too many look-ups at once`);
-      const work = ask(nat4).finally(() => lookups.delete(nat4));
-      lookups.set(nat4, work);
-      return work;
+      return lookups.ask(nat4, most);
     },
     noteName: names.note,
     hostsOfName: names.hostsOf,
