@@ -36,12 +36,12 @@ export function shareOut(pool: readonly string[]): string[] {
   const owners: string[] = [];
   for (let part = 1; part <= parts; part++) {
     const seed = scramble(BigInt(part));
-    const order = candidates
+    const weighed = candidates
       .filter(({ room }) => room > 0)
-      .map((candidate) => ({ candidate, weight: scramble(candidate.key ^ seed) }))
-      .sort((a, b) => (a.weight > b.weight ? -1 : 1));
+      .map((candidate) => ({ candidate, weight: scramble(candidate.key ^ seed) }));
     for (let left = shares / parts; left > 0; ) {
-      const { candidate } = order.shift()!;
+      const open = weighed.filter(({ candidate }) => candidate.room > 0);
+      const { candidate } = open.reduce((best, each) => (each.weight > best.weight ? each : best));
       const given = Math.min(left, candidate.room);
       for (let i = 0; i < given; i++) owners.push(candidate.address);
       candidate.room -= given;
