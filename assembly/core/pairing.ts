@@ -10,7 +10,7 @@
 import { scramble } from "./hash";
 
 export const SHARES: u32 = 16384;
-/** Large, so that the lattice is even within one; small, so that the pool's changes move little. */
+/** Few, since the lattice is even within a part but not within crumbs; many, so that changes of the pool move little. */
 const PARTS: u32 = 512;
 export const NO_ADDRESS: u16 = 0xffff;
 
@@ -52,15 +52,17 @@ export function beginSharing(): void {
   count = 0;
 }
 
-/** `index` is what stands in the table of shares for the address. */
+/** `index` is what stands in the table of shares for the address. One that is there already counts once. */
 export function addCandidate(lo: u64, hi: u64, index: u32): void {
-  if (count == MAX_CANDIDATES) return;
   const key = scramble(lo ^ scramble(hi));
-  let place = count++;
-  for (; place > 0 && candidate(place - 1).key > key; place--)
-    memory.copy(CANDIDATES + <usize>place * CANDIDATE, CANDIDATES + <usize>(place - 1) * CANDIDATE, CANDIDATE);
+  let place = count;
+  while (place > 0 && candidate(place - 1).key > key) place--;
+  if (count == MAX_CANDIDATES || (place > 0 && candidate(place - 1).key == key)) return;
+  const at = CANDIDATES + <usize>place * CANDIDATE;
+  memory.copy(at + CANDIDATE, at, <usize>(count - place) * CANDIDATE);
   candidate(place).key = key;
   candidate(place).index = index;
+  count++;
 }
 
 /** Gives each share (u16) of the table to one of the candidates; without any, NO_ADDRESS. */

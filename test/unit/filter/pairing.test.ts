@@ -35,7 +35,8 @@ for (const { family, size } of cases)
       dualStack: true,
       internalNets: ["10.1.0.0/16", "fd00:1::/64"],
       natSubnets: [],
-      snat: pool.toReversed(),
+      // Another order, and one of them twice.
+      snat: [...pool.toReversed(), pool[0]!],
     });
     for (const worker of [host.worker(0), host.worker(1)])
       for (const pod of pods) {
