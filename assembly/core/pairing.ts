@@ -15,8 +15,8 @@ const PARTS: u32 = 512;
 export const NO_ADDRESS: u16 = 0xffff;
 
 /** Found by search: multiples of them, by what networks' and nodes' blocks have for strides, are even at any length. */
-const STEP: u64 = 0xb988de8ac8933769;
-const STEP_HIGH: u64 = 0x289e738edbbac9d7;
+const STEP: u64 = 0x736a540fc12c529f;
+const STEP_HIGH: u64 = 0x635f0c146af6648d;
 
 /** Of the Pod's address as address.ts forms it. */
 // @ts-ignore: decorator

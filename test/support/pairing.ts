@@ -4,8 +4,8 @@ import { mappedBytes } from "../../src/engine/address-form.ts";
 
 const shares = 16384;
 const parts = 512;
-const step = 0xb988de8ac8933769n;
-const stepHigh = 0x289e738edbbac9d7n;
+const step = 0x736a540fc12c529fn;
+const stepHigh = 0x635f0c146af6648dn;
 const u64 = (value: bigint) => BigInt.asUintN(64, value);
 
 /** SplitMix64's finalizer. */
