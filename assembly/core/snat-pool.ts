@@ -4,7 +4,7 @@
  */
 import { reserve } from "./arena";
 import { sumAddress } from "./checksum";
-import { SHARES, shareOf, weightOf } from "./pairing";
+import { addCandidate, beginSharing, NO_ADDRESS, SHARES, shareOf, shareOut } from "./pairing";
 import { clearPoolUse } from "./pool-use";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "./protocol";
 
@@ -39,9 +39,9 @@ const BITMAPS: usize = 3;
 const LOOKUP_PLACES: u32 = 4096;
 
 const LOOKUP = memory.data(2 * 4096, 64);
-const SHARES4 = memory.data(2 * 1024, 64);
-const SHARES6 = memory.data(2 * 1024, 64);
-const NO_ADDRESS: u16 = 0xffff;
+const SHARES4 = memory.data(2 * 16384, 64);
+const SHARES6 = memory.data(2 * 16384, 64);
+if (SHARES != 16384) ERROR("SHARES4 and SHARES6 must have room for all shares");
 
 let table: usize = 0;
 /** Places of the table that were ever in use. */
@@ -176,22 +176,13 @@ export function comesBack(lo: u64, hi: u64, port: u32): bool {
   return port < 1024 || (port >= entry.firstPort && port <= entry.lastPort);
 }
 
-/** Gives each share to one of the addresses (pairing.ts). */
 function share(shares: usize, family: u32): void {
-  for (let s: u32 = 0; s < SHARES; s++) {
-    let best = NO_ADDRESS;
-    let bestWeight: u64 = 0;
-    for (let i: u32 = 0; i < places; i++) {
-      const entry = poolAddress(i);
-      if (entry.family != family) continue;
-      const weight = weightOf(entry.lo, entry.hi, s);
-      if (best == NO_ADDRESS || weight > bestWeight) {
-        best = <u16>i;
-        bestWeight = weight;
-      }
-    }
-    store<u16>(shares + (s << 1), best);
+  beginSharing();
+  for (let i: u32 = 0; i < places; i++) {
+    const entry = poolAddress(i);
+    if (entry.family == family) addCandidate(entry.lo, entry.hi, i);
   }
+  shareOut(shares);
 }
 
 /** The pool address of the family for a Pod, or -1 when the pool has none. */

@@ -1,7 +1,7 @@
 /** What the gateway has set: whose connections may leave, and from which addresses. */
 import { isMapped } from "../core/address";
 import { setHashKey } from "../core/hash";
-import { SHARES, shareOf, weightOf } from "../core/pairing";
+import { addCandidate, beginSharing, NO_ADDRESS, SHARES, shareOf, shareOut } from "../core/pairing";
 import { NetRecord, SettingsHeader } from "./format";
 
 @unmanaged
@@ -20,9 +20,9 @@ const MAX_SNAT_ADDRESSES: u32 = 1024;
 const INTERNAL = memory.data(256 * 32, 16);
 const NAT = memory.data(256 * 32, 16);
 const SNAT = memory.data(1024 * 24, 16);
-const SHARES4 = memory.data(2 * 1024, 16);
-const SHARES6 = memory.data(2 * 1024, 16);
-const NO_ADDRESS: u16 = 0xffff;
+const SHARES4 = memory.data(2 * 16384, 16);
+const SHARES6 = memory.data(2 * 16384, 16);
+if (SHARES != 16384) ERROR("SHARES4 and SHARES6 must have room for all shares");
 
 /** False until the first settings have come. */
 export let settingsKnown: bool = false;
@@ -93,20 +93,12 @@ export function isNatAddress(lo: u64, hi: u64): bool {
 }
 
 function share(shares: usize, four: bool): void {
-  for (let s: u32 = 0; s < SHARES; s++) {
-    let best = NO_ADDRESS;
-    let bestWeight: u64 = 0;
-    for (let i: u32 = 0; i < snatAddresses; i++) {
-      const address = snatAddress(i);
-      if (isMapped(address.lo, address.hi) != four) continue;
-      const weight = weightOf(address.lo, address.hi, s);
-      if (best == NO_ADDRESS || weight > bestWeight) {
-        best = <u16>i;
-        bestWeight = weight;
-      }
-    }
-    store<u16>(shares + (s << 1), best);
+  beginSharing();
+  for (let i: u32 = 0; i < snatAddresses; i++) {
+    const address = snatAddress(i);
+    if (isMapped(address.lo, address.hi) == four) addCandidate(address.lo, address.hi, i);
   }
+  shareOut(shares);
 }
 
 export function snatAddress(index: u32): NetRecord {

@@ -7,12 +7,14 @@ import type { Context, Part } from "../part.ts";
 import { startAgent } from "../path/agent.ts";
 import type { Connected } from "../path/agents/protocol.ts";
 import { addSample, median } from "../results.ts";
+import { spread } from "./spread.ts";
 import { envoyWorld, nat4, ports, type World } from "./world.ts";
 
 const rate = 1500;
 const kinds = ["filter", "static"] as const;
 
 export const envoy: Part = async (context) => {
+  await spread(context);
   const tools = ["ip", "nft", "curl", "iperf3", "taskset", "pip3"];
   const [missing] = lacking(tools.map((command) => ({ command, debianPackage: command })));
   if (missing !== undefined) {

@@ -48,7 +48,7 @@ export interface FilteredConnection extends Connection {
 const configuration = JSON.stringify({ feedCluster: "egress46_feed" });
 
 export async function filterHost(
-  t: TestContext,
+  t: Pick<TestContext, "after">,
   parts: Partial<FeedParts> = {},
   settings: object = { feedCluster: "egress46_feed" },
 ): Promise<FilterHost> {

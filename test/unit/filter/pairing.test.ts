@@ -3,21 +3,28 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { clusterName } from "../../../src/envoy/clusters.ts";
 import { decode } from "../../support/decode.ts";
-import { far4, poolEntry, startLab } from "../../support/engine.ts";
+import { far4, far6, poolEntry, startLab } from "../../support/engine.ts";
 import { filterHost } from "../../support/filter-host.ts";
 import { endpoint } from "../../support/filter-scenarios.ts";
-import { flow44, fromPod } from "../../support/flows.ts";
+import { flow44, flow66, fromPod } from "../../support/flows.ts";
 import { SYN } from "../../support/packets.ts";
+import { consecutive } from "../../support/pairing.ts";
 
-const pods = Array.from({ length: 2000 }, (_, n) => `10.1.${n >> 8}.${n & 255}`).slice(2);
+const cases = [
+  ...[1, 2, 3, 16, 255, 256].map((size) => ({ family: 4, size })),
+  ...[3, 256].map((size) => ({ family: 6, size })),
+];
 
-for (const size of [1, 2, 3, 16, 256])
-  test(`${size} addresses`, async (t) => {
-    const pool = Array.from({ length: size }, (_, n) => `198.51.${n >> 8}.${n & 255}`);
+for (const { family, size } of cases)
+  test(`IPv${family}, ${size} addresses`, async (t) => {
+    const four = family === 4;
+    const flow = four ? flow44 : flow66;
+    const pods = consecutive(four ? "10.1.0.2" : "fd00:1:0:0::2", 1500);
+    const pool = consecutive(four ? "198.51.100.0" : "2001:db8:5:0::1", size);
     const engine = await startLab({ sizes: { maxSessions: 1 << 14, maxMappings: 64 } });
     engine.configure({ pool: pool.map((address) => poolEntry(address)) });
     const { outputs } = engine.push(
-      pods.map((pod) => fromPod({ ...flow44, pod }, "tcp", 4000, { tcpFlags: SYN })),
+      pods.map((pod) => fromPod({ ...flow, pod }, "tcp", 4000, { tcpFlags: SYN })),
     );
     const paired = new Map(outputs.map((packet, index) => [pods[index]!, decode(packet).source]));
     assert.equal(paired.size, pods.length);
@@ -25,14 +32,15 @@ for (const size of [1, 2, 3, 16, 256])
     const host = await filterHost(t);
     host.feed.configure({
       active: true,
-      dualStack: false,
-      internalNets: ["10.1.0.0/16"],
+      dualStack: true,
+      internalNets: ["10.1.0.0/16", "fd00:1::/64"],
       natSubnets: [],
-      snat: pool.toReversed(),
+      // Another order, and one of them twice.
+      snat: [...pool.toReversed(), pool[0]!],
     });
     for (const worker of [host.worker(0), host.worker(1)])
       for (const pod of pods) {
-        const connection = worker.connect(endpoint(pod, 4000), endpoint(far4, 80));
+        const connection = worker.connect(endpoint(pod, 4000), endpoint(four ? far4 : far6, 80));
         await connection.settled();
         assert.equal(
           connection.filterState.get("envoy.tcp_proxy.cluster"),
