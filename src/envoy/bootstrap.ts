@@ -1,7 +1,7 @@
 /** Envoy's bootstrap: what stays the same for as long as it runs. */
 import { parseListenAddress } from "../admin/listen-address.ts";
 import type { EnvoyOptions, FeedTlsFiles } from "./options.ts";
-import { feedCluster, filterConfiguration } from "./plugin.ts";
+import { feedCluster, pluginConfiguration } from "./plugin.ts";
 
 export function bootstrap(options: EnvoyOptions): object {
   const { dir, admin } = options;
@@ -27,7 +27,7 @@ export function bootstrap(options: EnvoyOptions): object {
         typed_config: {
           "@type": "type.googleapis.com/envoy.extensions.wasm.v3.WasmService",
           singleton: true,
-          config: filterConfiguration(dir, "egress46-feed"),
+          config: pluginConfiguration(dir, "egress46-feed"),
         },
       },
     ],
