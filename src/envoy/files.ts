@@ -9,6 +9,7 @@ import { bootstrap } from "./bootstrap.ts";
 import { clusterResources } from "./clusters.ts";
 import { listenerResources } from "./listeners.ts";
 import type { EnvoyOptions } from "./options.ts";
+import { secretFiles } from "./secrets.ts";
 
 const modules = ["filter.wasm", "failure.wasm"] as const;
 const head = "# Written by egress46; changes are lost.\n";
@@ -22,6 +23,8 @@ export function writeStaticFiles(options: EnvoyOptions): void {
         join(options.dir, module),
         readFileSync(fileURLToPath(new URL(`../../wasm/${module}`, import.meta.url))),
       );
+    for (const [name, secret] of Object.entries(options.tls ? secretFiles(options.tls) : {}))
+      replace(join(options.dir, name), yaml(secret));
     replace(join(options.dir, "envoy.yaml"), yaml(bootstrap(options)));
   });
 }
