@@ -85,6 +85,11 @@ export const errorCatalog = {
     traffic: "None: connections to the store are made with the files before.",
     remedy: "Mend what the message names; the gateway looks again by itself.",
   },
+  EG46_FEED_CERTIFICATES: {
+    title: "New TLS files of the feed for Envoy cannot be used",
+    traffic: "None: Envoys are served with the files before.",
+    remedy: "Mend what the message names; the gateway looks again by itself.",
+  },
   EG46_MAPPING_CONFLICT: {
     title: "An address that was given out is another host's in the store",
     traffic:

@@ -4,6 +4,7 @@ import { OK, setEffectiveContext } from "./hostcalls";
 export enum Role {
   FILTER,
   FEED,
+  FAILURE,
 }
 
 @unmanaged

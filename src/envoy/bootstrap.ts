@@ -1,7 +1,8 @@
 /** Envoy's bootstrap: what stays the same for as long as it runs. */
 import { parseListenAddress } from "../admin/listen-address.ts";
-import type { EnvoyOptions, FeedTlsFiles } from "./options.ts";
-import { feedCluster, filterConfiguration } from "./plugin.ts";
+import type { EnvoyOptions } from "./options.ts";
+import { feedCluster, pluginConfiguration } from "./plugin.ts";
+import { feedTlsSocket } from "./secrets.ts";
 
 export function bootstrap(options: EnvoyOptions): object {
   const { dir, admin } = options;
@@ -16,7 +17,7 @@ export function bootstrap(options: EnvoyOptions): object {
       clusters: [
         {
           ...staticCluster(feedCluster, options.feed),
-          ...(options.tls && { transport_socket: tlsSocket(options.tls) }),
+          ...(options.tls && { transport_socket: feedTlsSocket(dir) }),
         },
         staticCluster("egress46_dns", options.dns),
       ],
@@ -27,7 +28,7 @@ export function bootstrap(options: EnvoyOptions): object {
         typed_config: {
           "@type": "type.googleapis.com/envoy.extensions.wasm.v3.WasmService",
           singleton: true,
-          config: filterConfiguration(dir, "egress46-feed"),
+          config: pluginConfiguration(dir, "egress46-feed"),
         },
       },
     ],
@@ -44,20 +45,6 @@ export function bootstrap(options: EnvoyOptions): object {
 function socketAddress(text: string): object {
   const { host, port } = parseListenAddress(text);
   return { socket_address: { address: host, port_value: port } };
-}
-
-/** Both ends show who they are. */
-function tlsSocket({ cert, key, ca }: FeedTlsFiles): object {
-  return {
-    name: "envoy.transport_sockets.tls",
-    typed_config: {
-      "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-      common_tls_context: {
-        tls_certificates: [{ certificate_chain: { filename: cert }, private_key: { filename: key } }],
-        validation_context: { trusted_ca: { filename: ca } },
-      },
-    },
-  };
 }
 
 function staticCluster(name: string, address: string): object {

@@ -21,6 +21,8 @@ import type { FeedTls } from "./feed-tls.ts";
 
 export interface Feed extends MappingSink {
   configure(settings: FeedSettings): void;
+  /** From the next connection on; of a feed without TLS there is none. */
+  secure(tls: FeedTls): void;
   /** Resolves to the address. Rejects with EG46_FEED_LISTEN. */
   listen(address: ListenAddress): Promise<string>;
   close(): Promise<void>;
@@ -137,10 +139,8 @@ export function createFeed({ ready, lookup, log }: FeedParts, tls?: FeedTls): Fe
     else response.writeHead(404).end();
   }
 
-  const server =
-    tls === undefined
-      ? createServer(serve)
-      : createTlsServer({ ...tls, requestCert: true, rejectUnauthorized: true }, serve);
+  const secured = tls && createTlsServer({ ...tls, requestCert: true, rejectUnauthorized: true }, serve);
+  const server = secured ?? createServer(serve);
   // Envoy keeps its connections for as long as it likes: none is closed under a request.
   server.keepAliveTimeout = 0;
 
@@ -156,6 +156,9 @@ export function createFeed({ ready, lookup, log }: FeedParts, tls?: FeedTls): Fe
       settings = encodeSettings(next, key);
       settingsVersion = versionOf(settings);
       wake();
+    },
+    secure(next) {
+      secured?.setSecureContext({ ...next });
     },
     async listen(address) {
       server.listen(address);

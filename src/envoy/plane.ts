@@ -22,6 +22,8 @@ export interface EnvoyPlane {
   counters(): EngineCounters;
   /** Filters have the settings soon after; clusters must be in Envoy's files by now. */
   configure(settings: FeedSettings): Promise<void>;
+  /** New certificates of the feed. */
+  secure(tls: FeedTls): void;
   /** Questions come from Envoy, on this host: nft has seen to whose they are. Rejects with EG46_FEED_LISTEN. */
   serveDns(proxy: DnsProxy): Promise<void>;
   close(): Promise<void>;
@@ -51,6 +53,7 @@ export async function startEnvoyPlane(
       known = new Set(settings.snat);
       feed.configure(settings);
     },
+    secure: feed.secure,
     async serveDns(proxy) {
       dns = await serveDns(options, proxy);
     },

@@ -14,6 +14,7 @@ import { createRateLimit } from "../dns/rate-limit.ts";
 import { upstreamSettings } from "../dns/upstream-options.ts";
 import { Path } from "../engine/layout.gen.ts";
 import { addressesInUse } from "../engine/mapping-use.ts";
+import type { FeedTls } from "../envoy/feed-tls.ts";
 import { startEnvoyPlane } from "../envoy/plane.ts";
 import { Eg46Error, explain, hasCode } from "../errors.ts";
 import type { Logger } from "../log.ts";
@@ -31,6 +32,8 @@ import { createView } from "./view.ts";
 
 export interface Gateway {
   factsChanged(facts: HostFacts): void;
+  /** New certificates for the feed for Envoy. */
+  feedTlsChanged(tls: FeedTls): void;
   dnsSockets(sockets: readonly DnsSocket[]): void;
   stop(): Promise<void>;
 }
@@ -259,6 +262,7 @@ export async function startGateway(start: GatewayStart): Promise<Gateway> {
       facts = next;
       schedule();
     },
+    feedTlsChanged: (tls) => envoy?.secure(tls),
     dnsSockets: (sockets) => frontend.takeSockets(sockets, facts.descriptorChannel),
     async stop() {
       stopping.abort();

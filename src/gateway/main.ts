@@ -15,6 +15,9 @@ const netd = connectNetd((message) => {
     case "facts":
       void gateway?.then((running) => running.factsChanged(message.facts));
       return;
+    case "feed-tls":
+      void gateway?.then((running) => running.feedTlsChanged(message.feedTls));
+      return;
     case "dns-sockets":
       void gateway?.then((running) => running.dnsSockets(message.sockets));
       return;

@@ -119,6 +119,8 @@ export type ToGateway =
   | { readonly type: "config"; readonly snapshot: Snapshot }
   /** New files for the store's TLS, checked: for the connections to come. */
   | { readonly type: "certificates"; readonly certificates: Certificates }
+  /** The same for the feed's. */
+  | { readonly type: "feed-tls"; readonly feedTls: FeedTls }
   /** To be answered by 'pong' while packets and DNS can be served. */
   | { readonly type: "ping" }
   /**

@@ -1,9 +1,9 @@
 import { fileSource } from "../config/observe.ts";
 import { readAuthority } from "../dns/upstream-options.ts";
-import { type FeedTls, readFeedTls } from "../envoy/feed-tls.ts";
 import { Eg46Error, explain } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import { watchCertificates } from "./certificates-watch.ts";
+import { watchFeedTls } from "./feed-tls-watch.ts";
 import { type GatewayProcess, startGateway } from "./gateway-process.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { watchHost } from "./host-watch.ts";
@@ -57,6 +57,16 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
     over.signal,
   );
 
+  let feedTls = await watchFeedTls(
+    options.gateway.envoy?.tls,
+    (next) => {
+      feedTls = next;
+      child?.process.send({ type: "feed-tls", feedTls: next });
+    },
+    log,
+    over.signal,
+  );
+
   return new Promise((resolve) => {
     let everReady = false;
     let stopping = false;
@@ -66,7 +76,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
 
     function launch(): void {
       try {
-        child = start(readAuthority(options.gateway.dnsUpstreams), readFeedTls(options.gateway.envoy?.tls));
+        child = start(readAuthority(options.gateway.dnsUpstreams));
       } catch (error) {
         // For one a certificate that is just being replaced.
         log.error(explain(error));
@@ -79,7 +89,7 @@ export async function supervise(options: Supervision, log: Logger): Promise<numb
       backoffMs = Math.min(backoffMs * 2, longestBackoffMs);
     }
 
-    function start(dnsTlsCa: FileContents["dnsTlsCa"], feedTls: FeedTls | undefined): Child {
+    function start(dnsTlsCa: FileContents["dnsTlsCa"]): Child {
       const gateway = startGateway(
         { main, identity, tuns: network.tuns, storeFolder, journalFolder, sorrySocket },
         {

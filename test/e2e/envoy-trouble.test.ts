@@ -1,6 +1,6 @@
 /** Envoy as the data plane when something is refused, changed, killed or started anew. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -20,6 +20,7 @@ import type { PeerResult } from "../support/tcp-peer.ts";
 import { labAddresses } from "../support/topology.ts";
 
 const { snatPool } = labAddresses;
+const sorry = "10.244.40.100";
 const drops = async (envoy: Envoy, reason: string) =>
   (await envoy.counters())[`egress46_drops_total{reason="${reason}"}`];
 
@@ -28,6 +29,11 @@ test("refusals are closed without a byte, counted and logged, and not remembered
     resources: { "all.yaml": poolResource.replace("dualStackEnabled: true", "dualStackEnabled: false") },
     internet: farInternet,
     podIpv6: true,
+    args: ["--sorry-page", `${sorry}:80`],
+    async store({ gateway, folder }) {
+      await gateway.ip([`addr add ${sorry}/32 dev lo`]);
+      return { url: `lmdb:${folder}/mappings` };
+    },
   });
   const [pod] = lab.topology.pods;
   await startFarHosts(lab.topology);
@@ -80,6 +86,11 @@ test("refusals are closed without a byte, counted and logged, and not remembered
     const pings = [v4only, dual6, "10.244.50.9"].map((host) => `! ping -c 1 -W 1 ${host} > /dev/null`);
     await pod.run(["bash", "-c", ["set -e", ...udp, ...pings].join("\n")]);
     assert.equal((await guarded()) - before, 6);
+  });
+
+  await t.test("the sorry page, which this host serves", async () => {
+    const page = await pod.run(["curl", "-sS", "-i", "--max-time", "5", `http://${sorry}/any`]);
+    assert.match(page, /^HTTP\/1\.1 503 [\s\S]*No address free/);
   });
 
   await t.test("ports exhausted", async () => {
@@ -191,6 +202,17 @@ test("the CRs change under connections; the feed is by mutual TLS", envoyNeeds, 
   const change = (text: string) => writeFileSync(`${lab.resources}/all.yaml`, text);
   const [pool0 = "", pool1 = ""] = snatPool.ipv6;
 
+  /** A new authority and what it signed, in the places of those before. */
+  const replaceCertificates = async () => {
+    const next = `${folder}/next`;
+    mkdirSync(next);
+    const fresh = await makeCertificates(next);
+    renameSync(fresh.ca, tls.ca);
+    renameSync(fresh.server.key, tls.key);
+    renameSync(fresh.server.cert, tls.cert);
+    rmSync(next, { recursive: true });
+  };
+
   await t.test("another pool: new connections have it, none fails meanwhile", async () => {
     change(poolResource.replace(pool0, pool1));
     const started = performance.now();
@@ -233,5 +255,27 @@ test("the CRs change under connections; the feed is by mutual TLS", envoyNeeds, 
   await t.test("the connection from the address that left the pool is whole", async () => {
     const { intact, source } = await open.finish();
     assert.deepEqual({ intact, source }, { intact: true, source: pool0 });
+  });
+
+  await t.test("other certificates: Envoy shows them to a gateway that is started anew", async () => {
+    await replaceCertificates();
+    await lab.gateway.kill();
+    await lab.restart();
+    const host = `${await resolveA(pod, "n4.example")}:${peerPort}`;
+    await eventually(
+      "its mapping is there",
+      async () => (await talk(pod, 10, 1, [host]))[0]?.intact === true,
+    );
+  });
+
+  await t.test("and again: the gateway shows them to an Envoy that is started anew", async () => {
+    await replaceCertificates();
+    await lab.envoy.kill();
+    await eventually("a connection goes through", async () => {
+      const next = await startEnvoy(t, lab.topology.gateway, lab.dir);
+      const [result] = await talk(pod, 10, 1, [known]);
+      await next.kill();
+      return result?.intact === true;
+    });
   });
 });

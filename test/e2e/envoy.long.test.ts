@@ -3,12 +3,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import pino from "pino";
+import { startAgent } from "../../bench/path/agent.ts";
+import type { Connected } from "../../bench/path/agents/protocol.ts";
 import { ipv4ToNumber, numberToIpv4 } from "../../src/addresses.ts";
 import { encodeValue } from "../../src/mappings/codec.ts";
 import { openStore } from "../../src/mappings/open.ts";
 import { envoyLab, envoyNeeds, residentBytes, startEnvoy } from "../support/envoy.ts";
 import { farHost, farInternet, peerPort, resolveA, startFarHosts, talk } from "../support/envoy-scene.ts";
-import { poolResource } from "../support/gateway-lab.ts";
+import { eventually, poolResource } from "../support/gateway-lab.ts";
 import { labAddresses } from "../support/topology.ts";
 
 const { snatPool } = labAddresses;
@@ -53,18 +55,49 @@ test("60,000 mappings are in every worker within half a second of LIVE", envoyNe
   assert.equal(results.filter(({ intact }) => intact === true).length, 300, envoy.log());
 });
 
-test("memory stays flat over many connections", envoyNeeds, async (t) => {
+const million = 1_000_000;
+const clients = 4;
+
+test("memory stays flat over 1,000,000 connections", envoyNeeds, async (t) => {
   const lab = await envoyLab(t, { resources: { "all.yaml": poolResource }, internet: farInternet });
-  const [pod] = lab.topology.pods;
+  const { gateway, internet, pods } = lab.topology;
+  const [pod] = pods;
   await startFarHosts(lab.topology);
-  const host = `${await resolveA(pod, "n0.example")}:${peerPort}`;
-  await lab.topology.gateway.sysctl({ "ipv4/tcp_max_tw_buckets": 0 });
-  await pod.sysctl({ "ipv4/tcp_max_tw_buckets": 0 });
-  const round = () => talk(pod, 10, 500, [host]);
-  for (let n = 0; n < 4; n++) await round();
+  const host = await resolveA(pod, "n0.example");
+  const everyPort = { "ipv4/tcp_max_tw_buckets": 0, "ipv4/ip_local_port_range": '"16384 65535"' };
+  for (const each of [gateway, pod]) await each.sysctl(everyPort);
+  // Or the host's table of connections would be full long before.
+  await gateway.sysctl({ "netfilter/nf_conntrack_tcp_timeout_time_wait": 1 });
+  const server = await startAgent(internet, "accept", [`${peerPort + 1}`]);
+  t.after(() => server.end());
+  const args = [host, `${peerPort + 1}`, "--rate", "10000", "--seconds", "10"];
+  const agents = await Promise.all(Array.from({ length: clients }, () => startAgent(pod, "connect", args)));
+  t.after(() => Promise.all(agents.map((agent) => agent.end())));
+  const connections = async () => {
+    const each = await Promise.all(agents.map((agent) => agent.ask<Connected>(60)));
+    assert.equal(
+      each.reduce((sum, { failures }) => sum + failures, 0),
+      0,
+    );
+    return each.reduce((sum, round) => sum + round.connections, 0);
+  };
+  const first = await connections();
   const before = residentBytes(lab.envoy.pid);
-  for (let n = 0; n < 100; n++) assert.ok((await round()).every(({ intact }) => intact === true));
-  const grown = residentBytes(lab.envoy.pid) - before;
-  t.diagnostic(`50,000 connections: ${(grown / 2 ** 20).toFixed(1)} MiB more`);
-  assert.ok(grown < 8 * 2 ** 20, `${grown} bytes`);
+  const started = performance.now();
+  let [done, next] = [0, 100_000];
+  const grown = () => residentBytes(lab.envoy.pid) - before;
+  const state = () =>
+    `${done} connections in ${((performance.now() - started) / 1000).toFixed(0)} s: ${(grown() / 2 ** 20).toFixed(1)} MiB more than ${(before / 2 ** 20).toFixed(1)}`;
+  while (done < million) {
+    done += await connections();
+    if (done < next) continue;
+    next += 100_000;
+    console.error(`# ${state()}`);
+  }
+  t.diagnostic(state());
+  assert.ok(grown() < 8 * 2 ** 20, state());
+  await eventually("they are counted, each once", async () => {
+    const counters = await lab.envoy.counters();
+    return counters['egress46_connections_total{virtual_server="egress-ipv4-nat46"}'] === first + done;
+  });
 });

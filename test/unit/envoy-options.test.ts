@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { addEnvoyOptions, type EnvoyFlags, envoyOf } from "../../src/cli/envoy-options.ts";
 import { addMappingOptions } from "../../src/cli/mapping-options.ts";
 import { bootstrap } from "../../src/envoy/bootstrap.ts";
+import { secretFiles } from "../../src/envoy/secrets.ts";
 
 const options = (...args: string[]) =>
   envoyOf(addEnvoyOptions(addMappingOptions(new Command())).parse(args, { from: "user" }).opts<EnvoyFlags>());
@@ -27,7 +28,9 @@ test("defaults", () =>
 test("a feed that others reach, by mutual TLS", () => {
   const made = options(...envoy, "--envoy-feed", "192.0.2.1:9047", ...tls);
   assert.deepEqual(made?.tls, { cert: "/etc/cert.pem", key: "/etc/key.pem", ca: "/etc/ca.pem" });
-  assert.match(JSON.stringify(bootstrap(made!)), /"trusted_ca":\{"filename":"\/etc\/ca\.pem"\}/);
+  assert.match(JSON.stringify(bootstrap(made!)), /feed-certificate\.yaml.*feed-authority\.yaml/);
+  const secrets = JSON.stringify(secretFiles(made!.tls!));
+  for (const file of Object.values(made!.tls!)) assert.ok(secrets.includes(`{"filename":"${file}"}`), file);
 });
 
 describe("refused", () => {

@@ -33,6 +33,18 @@ test("mutual TLS", needs("openssl"), async (t) => {
   assert.equal(await ask({}), undefined, "without a certificate");
   assert.equal(await ask({ cert: readFileSync(client.cert), key: readFileSync(client.key) }), 200);
 
+  const other = mkdtempSync(join(tmpdir(), "egress46-feed-"));
+  t.after(() => rmSync(other, { recursive: true }));
+  const next = await makeCertificates(other);
+  feed.secure(readFeedTls({ ...next.server, ca: next.ca })!);
+  const before = { cert: readFileSync(client.cert), key: readFileSync(client.key) };
+  assert.equal(await ask(before), undefined, "of the authority before");
+  const { cert, key } = next.client;
+  assert.equal(
+    await ask({ ca: readFileSync(next.ca), cert: readFileSync(cert), key: readFileSync(key) }),
+    200,
+  );
+
   assert.equal(readFeedTls(undefined), undefined);
   assert.throws(() => readFeedTls({ cert: client.cert, key: server.key, ca }), { code: "EG46_USAGE" });
   assert.throws(() => readFeedTls({ ...server, ca: `${dir}/none` }), { code: "EG46_USAGE" });
