@@ -4,12 +4,12 @@ import { VirtualServer } from "../core/counters";
 import { lookupMapping } from "../core/mapping";
 import { DropReason } from "../core/verdict";
 import { endpointHi, endpointLo, endpointPort, parseEndpoint } from "./endpoint";
-import { setCluster, setTarget } from "./filter-state";
+import { setFilterState } from "./filter-state";
 import { OK, getProperty } from "./hostcalls";
 import { resultAt, resultPointer, resultSize, resultSizePointer, takeBack } from "./lent";
 import { active, dualStack, isInternal, isNatAddress, pairedAddress, settingsKnown, snatAddress } from "./settings";
 import { whole } from "./table";
-import { ascii } from "./text";
+import { ascii, beginText, put, putAddress, putEndpoint } from "./text";
 
 export enum Outcome {
   /** The filter state is set: it goes on. */
@@ -104,14 +104,21 @@ function decide6(): Outcome {
 function translate(hostLo: u64, hostHi: u64): Outcome {
   if (!isForwardable6(hostLo)) return refuse(DropReason.DESTINATION_NOT_FORWARDABLE);
   if (pairedAddress(false, podLo, podHi) < 0) return refuse(DropReason.SNAT_ADDRESS_MISSING);
-  setTarget(hostLo, hostHi, targetPort);
+  beginText();
+  putEndpoint(hostLo, hostHi, targetPort);
+  setFilterState("envoy.network.transport_socket.original_dst_address");
   return leave(VirtualServer.EGRESS_IPV4_NAT46, false);
 }
 
+/** The cluster of a SNAT address is named after it (src/envoy/clusters.ts). */
 function leave(by: VirtualServer, four: bool): Outcome {
   const index = pairedAddress(four, podLo, podHi);
   if (index < 0) return refuse(DropReason.SNAT_ADDRESS_MISSING);
-  setCluster(index, snatAddress(index));
+  const address = snatAddress(index);
+  beginText();
+  put("snat_");
+  putAddress(address.lo, address.hi);
+  setFilterState("envoy.tcp_proxy.cluster");
   server = by;
   return Outcome.ALLOWED;
 }

@@ -4,25 +4,30 @@
  * No host call may happen before `_initialize` has returned. Each callback that is exported costs every connection a
  * call into the VM: only the one that decides is, so contexts that are gone are found out when they are needed.
  */
-import { configure } from "./configure";
 import { Outcome, decide, refusal } from "./connection";
 import {
+  Buffer,
   CONTINUE,
+  LogLevel,
   OK,
   STOP,
   closeStream,
   DOWNSTREAM,
+  getBufferBytes,
   getCurrentTime,
   getProperty,
   setTickPeriod,
 } from "./hostcalls";
 import { lend, numberPointer, resultAt, resultPointer, resultSize, resultSizePointer, takeBack } from "./lent";
-import { handOverMetrics } from "./metrics";
+import { logText } from "./log";
+import { readConfiguration } from "./configuration";
+import { defineMetrics, handOverMetrics } from "./metrics";
+import { noteFailure } from "./failure";
 import { admit, sumUpRefusals, turnAway } from "./outcome";
 import { feedAnswered, followFeed } from "./publish";
-import { Role, newestFilterRoot, rootOf } from "./roots";
+import { Role, addRoot, newestFilterRoot, rootOf } from "./roots";
 import { makeRoom, sync } from "./table";
-import { ascii } from "./text";
+import { ascii, beginText, put } from "./text";
 import { lookAtWaiting, mappingAnswered, wait } from "./waiting";
 
 /** A new mapping is usable within this time without a question, and counters are as old as this at most. */
@@ -52,8 +57,17 @@ function isFeed(): bool {
 
 export function proxy_on_configure(context: u32, size: u32): u32 {
   takeBack();
-  const root = configure(context, size, isFeed() ? Role.FEED : Role.FILTER);
+  const root = addRoot(context, isFeed() ? Role.FEED : Role.FILTER);
+  takeBack();
   if (root == null) return 0;
+  if (getBufferBytes(Buffer.PLUGIN_CONFIGURATION, 0, size, resultPointer, resultSizePointer) != OK || size == 0) {
+    beginText();
+    put("filter configuration: there is none; the least is {\"feedCluster\": \"egress46_feed\"}");
+    logText(LogLevel.ERROR);
+    return 0;
+  }
+  if (!readConfiguration(root, resultAt(), resultSize())) return 0;
+  defineMetrics();
   setTickPeriod(TICK_MS);
   if (root.role == Role.FILTER) sync();
   return 1;
@@ -79,17 +93,17 @@ export function proxy_on_tick(context: u32): void {
 }
 
 export function proxy_on_new_connection(context: u32): u32 {
+  const root = newestFilterRoot();
+  if (root == null) {
+    closeStream(DOWNSTREAM);
+    return STOP;
+  }
   let outcome = decide();
   // Before anybody is asked: what came since the last tick.
   if (outcome >= Outcome.ASK && sync()) outcome = decide();
   if (outcome == Outcome.ALLOWED) {
     admit();
     return CONTINUE;
-  }
-  const root = newestFilterRoot();
-  if (root == null) {
-    closeStream(DOWNSTREAM);
-    return STOP;
   }
   if (outcome == Outcome.REFUSED) return turnAway(root, refusal);
   return wait(root, context, outcome, nowMs());
@@ -107,4 +121,10 @@ export function proxy_on_http_call_response(
   if (root == null) return;
   if (root.role == Role.FEED) feedAnswered(root, token, bodySize, nowMs());
   else mappingAnswered(root, token, nowMs());
+}
+
+/** Envoy tells only of connections whose upstream failed (src/envoy/listeners.ts). */
+export function proxy_on_log(context: u32): void {
+  const root = rootOf(context);
+  if (root != null) noteFailure(root);
 }

@@ -4,7 +4,6 @@ import { OK, setEffectiveContext } from "./hostcalls";
 export enum Role {
   FILTER,
   FEED,
-  FAILURE,
 }
 
 @unmanaged

@@ -1,7 +1,6 @@
 /** This worker's copy of the mappings: what the log in shared data says, kept current by sync(). */
 import { powerOfTwo } from "../core/arena";
 import { clearMappings, initMappings, installMapping, removeMapping } from "../core/mapping";
-import { forgetClusters } from "./filter-state";
 import { CHUNK, HEAD_SIZE, Head, MAGIC, RECORD_SIZE } from "./format";
 import { resultAt, resultSize, takeBack } from "./lent";
 import { readChunk, readHead, readSettings } from "./shared";
@@ -36,7 +35,6 @@ export function sync(): bool {
   if (settingsNew) {
     takeBack();
     if (readSettings() && applySettings(resultAt(), resultSize())) {
-      forgetClusters();
       settingsSeen = true;
       settingsVersion = version;
     }

@@ -21,7 +21,7 @@ interface Flags extends Omit<EnvoyFlags, "dataPlane" | "envoyDir"> {
 }
 
 const help = `
-Writes envoy.yaml (bootstrap), clusters.yaml and listeners.yaml (which Envoy follows), filter.wasm and failure.wasm,
+Writes envoy.yaml (bootstrap), clusters.yaml and listeners.yaml (which Envoy follows), filter.wasm,
 redirect.nft (for 'nft -f'), routes4 and routes6 (for 'ip -4 -batch', 'ip -6 -batch') and sysctl.conf. Mappings and DNS come from a gateway all the same:
 'egress46 run --data-plane envoy --envoy-dir DIR' writes the same files, keeps them current, and does all of it.`;
 

@@ -1,7 +1,7 @@
 /** Envoy's bootstrap: what stays the same for as long as it runs. */
 import { parseListenAddress } from "../admin/listen-address.ts";
 import type { EnvoyOptions } from "./options.ts";
-import { feedCluster, pluginConfiguration } from "./plugin.ts";
+import { feedCluster, filterConfiguration } from "./plugin.ts";
 import { feedTlsSocket } from "./secrets.ts";
 
 export function bootstrap(options: EnvoyOptions): object {
@@ -28,7 +28,7 @@ export function bootstrap(options: EnvoyOptions): object {
         typed_config: {
           "@type": "type.googleapis.com/envoy.extensions.wasm.v3.WasmService",
           singleton: true,
-          config: pluginConfiguration(dir, "egress46-feed"),
+          config: filterConfiguration(dir, "egress46-feed"),
         },
       },
     ],

@@ -11,18 +11,14 @@ import { listenerResources } from "./listeners.ts";
 import type { EnvoyOptions } from "./options.ts";
 import { secretFiles } from "./secrets.ts";
 
-const modules = ["filter.wasm", "failure.wasm"] as const;
+const wasm = fileURLToPath(new URL("../../wasm/filter.wasm", import.meta.url));
 const head = "# Written by egress46; changes are lost.\n";
 
 /** Those that Envoy reads once, at its start. Throws EG46_ENVOY_DIR. */
 export function writeStaticFiles(options: EnvoyOptions): void {
   attempt(options.dir, () => {
     mkdirSync(options.dir, { recursive: true, mode: 0o755 });
-    for (const module of modules)
-      replace(
-        join(options.dir, module),
-        readFileSync(fileURLToPath(new URL(`../../wasm/${module}`, import.meta.url))),
-      );
+    replace(join(options.dir, "filter.wasm"), readFileSync(wasm));
     for (const [name, secret] of Object.entries(options.tls ? secretFiles(options.tls) : {}))
       replace(join(options.dir, name), yaml(secret));
     replace(join(options.dir, "envoy.yaml"), yaml(bootstrap(options)));

@@ -1,6 +1,6 @@
 /** Envoy's listeners. They don't depend on the CRs: a listener that changes drains its connections. */
 import type { EnvoyOptions } from "./options.ts";
-import { pluginConfiguration } from "./plugin.ts";
+import { filterConfiguration } from "./plugin.ts";
 
 /** RFC 5382 REQ-5: as long as the gateway's own data plane keeps an idle connection. */
 const idleTimeout = "7440s";
@@ -32,7 +32,7 @@ export function egressListener(family: 4 | 6, options: EnvoyOptions): object {
       {
         filters: [
           filter("envoy.filters.network.wasm", "envoy.extensions.filters.network.wasm.v3.Wasm", {
-            config: pluginConfiguration(dir, "egress46"),
+            config: filterConfiguration(dir, "egress46"),
           }),
           filter("envoy.filters.network.tcp_proxy", tcpProxyType, {
             stat_prefix: "egress46",
@@ -46,11 +46,11 @@ export function egressListener(family: 4 | 6, options: EnvoyOptions): object {
   };
 }
 
-/** Of connections that found no way out, and of no others: what we are to blame for is counted. */
+/** The filter hears of connections that found no way out, and of no others: it counts what it is to blame for. */
 function failureLog(dir: string): object {
   return {
     ...filter("envoy.access_loggers.wasm", "envoy.extensions.access_loggers.wasm.v3.WasmAccessLog", {
-      config: pluginConfiguration(dir, "egress46-failure"),
+      config: filterConfiguration(dir, "egress46"),
     }),
     filter: { response_flag_filter: { flags: ["UF"] } },
   };

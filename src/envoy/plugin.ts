@@ -2,20 +2,16 @@
 
 export const feedCluster = "egress46_feed";
 
-/** The file of each, which is also its VM's id. */
-const modules = { egress46: "filter", "egress46-feed": "filter", "egress46-failure": "failure" } as const;
-
-/** `rootId`: the network filter, the singleton that follows the gateway, or what hears of failed connections. */
-export function pluginConfiguration(dir: string, rootId: keyof typeof modules): object {
-  const module = modules[rootId];
+/** `rootId`: `egress46`, the network filter, or `egress46-feed`, the singleton that follows the gateway. */
+export function filterConfiguration(dir: string, rootId: "egress46" | "egress46-feed"): object {
   return {
     name: rootId,
     root_id: rootId,
     failure_policy: "FAIL_RELOAD",
     vm_config: {
-      vm_id: `egress46-${module}`,
+      vm_id: "egress46",
       runtime: "envoy.wasm.runtime.v8",
-      code: { local: { filename: `${dir}/${module}.wasm` } },
+      code: { local: { filename: `${dir}/filter.wasm` } },
     },
     configuration: {
       "@type": "type.googleapis.com/google.protobuf.StringValue",

@@ -1,11 +1,11 @@
 /** Why a connection that was let through came to nothing. That the far host refuses it is no business of ours. */
 import { DropReason } from "../core/verdict";
-import { readEnds } from "../filter/connection";
-import { OK, getProperty } from "../filter/hostcalls";
-import { resultAt, resultPointer, resultSize, resultSizePointer, takeBack } from "../filter/lent";
-import { noteRefusal } from "../filter/outcome";
-import { Root } from "../filter/roots";
-import { ascii } from "../filter/text";
+import { readEnds } from "./connection";
+import { OK, getProperty } from "./hostcalls";
+import { resultAt, resultPointer, resultSize, resultSizePointer, takeBack } from "./lent";
+import { noteRefusal } from "./outcome";
+import { Root } from "./roots";
+import { ascii } from "./text";
 
 const PATH = memory.data(40, 8);
 const pathSize = ascii("upstream\0transport_failure_reason", PATH);
