@@ -38,12 +38,13 @@ export interface LmdbRecords extends RecordStore {
 }
 
 /**
- * `write` resolves once what its work has put is on disk. Nothing here uses LMDB's transactions with an asynchronous
+ * `write` resolves once what its work has put is on disk; `gone` hears of each entry that has ended. Nothing here uses LMDB's transactions with an asynchronous
  * callback: one that waits for its turn while the same thread begins a synchronous one would wait for ever.
  */
 export function createLmdbRecords(
   db: Database,
   write: <T>(work: () => T) => Promise<T>,
+  gone: (nat4: string) => void,
   log: Logger,
 ): LmdbRecords {
   const { now, adjust } = createRecordClock(db, write, log);
@@ -81,16 +82,23 @@ export function createLmdbRecords(
     return "renewed";
   }
 
-  /** What has ended goes, and a leased entry with its record, unless somebody has put another one there since. */
-  function removeEnded(keys: readonly string[], nowMs: number): void {
+  /**
+   * What has ended goes, and a leased entry with its record, unless somebody has put another one there since. Returns the
+   * addresses of these entries.
+   */
+  function removeEnded(keys: readonly string[], nowMs: number): string[] {
+    const nat4s: string[] = [];
     for (const key of keys) {
       const found = dated(db.get(key));
       if (found === undefined || found.endMs > nowMs) continue;
       db.remove(key).catch(() => {});
       if (!key.startsWith(leasePrefix)) continue;
-      const entry = keyOf(key.slice(leasePrefix.length));
-      if (db.get(entry) === found.value) db.remove(entry).catch(() => {});
+      const nat4 = key.slice(leasePrefix.length);
+      if (db.get(keyOf(nat4)) !== found.value) continue;
+      db.remove(keyOf(nat4)).catch(() => {});
+      nat4s.push(nat4);
     }
+    return nat4s;
   }
 
   async function look(signal: AbortSignal): Promise<void> {
@@ -105,7 +113,8 @@ export function createLmdbRecords(
         if (endMs <= nowMs) ended.push(key);
         else nextEndMs = Math.min(nextEndMs, endMs);
       }
-      if (ended.length > 0) await write(() => db.transactionSync(() => removeEnded(ended, nowMs)));
+      if (ended.length > 0)
+        for (const nat4 of await write(() => db.transactionSync(() => removeEnded(ended, nowMs)))) gone(nat4);
       const last = page.at(-1);
       if (last === undefined || page.length < pageSize) return;
       start = last.key;

@@ -36,6 +36,8 @@ export async function openLmdbStore(
   const closing = new AbortController();
   /** While somebody watches: what others were told since the last look. */
   let told: Map<string, string | undefined> | undefined;
+  /** The transactions of this process since then; those of others are told apart by being none of them. */
+  const ours = new Set<number>();
 
   function bounded<T>(operation: string, work: () => T | Promise<T>): Promise<T> {
     const what = `${name}: ${operation}`;
@@ -47,6 +49,26 @@ export async function openLmdbStore(
     const value = db.get(keyOf(nat4));
     told?.set(nat4, value);
     return value;
+  }
+
+  db.on("aftercommit", ({ txnId }: { readonly txnId?: number }) => {
+    if (told !== undefined && txnId !== undefined) ours.add(txnId);
+  });
+
+  /** What we wrote up to there is known to be ours: readers see a commit before we hear of it. */
+  async function ownVersion(): Promise<number> {
+    const version = snapshotId(db);
+    await bounded("watch", () => db.committed);
+    return version;
+  }
+
+  function onlyTold(after: number, upTo: number): boolean {
+    let missing = upTo - after;
+    for (const id of ours) {
+      if (id > after && id <= upTo) missing--;
+      if (id <= upTo) ours.delete(id);
+    }
+    return missing === 0;
   }
 
   async function* list(): AsyncGenerator<readonly [nat4: string, value: string]> {
@@ -82,7 +104,7 @@ export async function openLmdbStore(
   }
 
   const write = <T>(work: () => T) => bounded("write", () => commit(work));
-  const records = createLmdbRecords(db, write, log);
+  const records = createLmdbRecords(db, write, (nat4) => told?.set(nat4, undefined), log);
   const sweeping = records.sweep(closing.signal);
 
   return {
@@ -154,7 +176,14 @@ export async function openLmdbStore(
       };
       takeTold();
       await pollChanges(
-        { intervalMs: pollMs, version: () => snapshotId(db), list, told: takeTold },
+        {
+          intervalMs: pollMs,
+          version: ownVersion,
+          list,
+          told: takeTold,
+          onlyTold,
+          get: (nat4) => db.get(keyOf(nat4)),
+        },
         listener,
         AbortSignal.any([signal, closing.signal]),
       );

@@ -7,12 +7,18 @@ export interface PollSource {
   /** Least pause between two looks. A look that takes long stretches the pause, so that it costs ≤ a fifth of a core. */
   readonly intervalMs: number;
   /** Equal numbers = nothing was written in between. No listing that begins later may be older. Absent: every look lists. */
-  version?(): number;
+  version?(): number | Promise<number>;
   /**
    * What the store has answered to others of this process since the last call; undefined = not there. Who believed it must
    * hear when it ceased to be so, even between two looks.
    */
   told?(): ReadonlyMap<string, string | undefined>;
+  /**
+   * Whether all that was written after the one version, up to the other, is among what told() has: then these addresses are
+   * read with `get`, and nothing is listed. Needs version, told and get.
+   */
+  onlyTold?(after: number, upTo: number): boolean;
+  get?(nat4: string): string | undefined;
   list(): AsyncIterable<readonly [nat4: string, value: string]>;
 }
 
@@ -60,9 +66,19 @@ export async function pollChanges(
     const startMs = performance.now();
     try {
       // The version is read first: a write during the listing then shows as a new version at the next look.
-      const version = source.version?.();
+      const version = await source.version?.();
       const told = newsIn((before && source.told?.()) ?? new Map(), before ?? new Map());
-      if (before === undefined || version === undefined || version !== seen || told.size > 0) {
+      const { get, onlyTold } = source;
+      if (before && get && seen !== undefined && version !== undefined && onlyTold?.(seen, version)) {
+        for (const [nat4, said] of told) {
+          const value = get(numberToIpv4(nat4));
+          const now = value === undefined ? -1 : digest(value);
+          if (now !== (before.get(nat4) ?? -1) || now !== said) listener.changed(numberToIpv4(nat4), value);
+          if (value === undefined) before.delete(nat4);
+          else before.set(nat4, now);
+        }
+        seen = version;
+      } else if (before === undefined || version === undefined || version !== seen || told.size > 0) {
         const after = new Map<number, number>();
         const changed = new Map<number, string>();
         for await (const [text, value] of source.list()) {
