@@ -6,7 +6,8 @@ import koffi from "koffi";
  * {@link checked}.
  *
  * Memory is passed as a number, {@link addressOf} of a view plus an offset: no per-call conversion, and it also
- * works on shared Wasm memory. The caller keeps the view alive and inside its bounds.
+ * works on shared Wasm memory. The caller keeps the view alive (a function that is called later must name the view, not its
+ * address alone) and inside its bounds.
  */
 const libc = koffi.load(null);
 

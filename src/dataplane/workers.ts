@@ -8,8 +8,8 @@ import type { EngineOptions } from "../engine/options.ts";
 import type { EngineSettings } from "../engine/settings.ts";
 import { Eg46Error } from "../errors.ts";
 import { createLiveness } from "../liveness.ts";
+import { createDoorbell } from "./doorbell.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./messages.ts";
-import { addressOf, checked, eventfd, write } from "./syscalls.ts";
 
 /** What workers leave to the main thread. */
 export interface WorkerEvents {
@@ -52,8 +52,6 @@ interface Running {
 /** An idle worker makes ten turns a second. */
 const lookEveryMs = 1000;
 const patience = 5;
-const EFD_NONBLOCK = 0o4000;
-const EFD_CLOEXEC = 0o2000000;
 
 /** One worker thread a TUN descriptor. */
 export async function startWorkers(
@@ -97,12 +95,10 @@ async function startWorker(
   options: EngineOptions,
   events: WorkerEvents,
 ): Promise<Running> {
-  const wake = checked("eventfd", eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-  const one = new Uint8Array(new BigUint64Array([1n]).buffer);
-  const oneAddress = addressOf(one);
+  const doorbell = createDoorbell();
   const signal = new Int32Array(new SharedArrayBuffer(8));
   const { port1, port2 } = new MessageChannel();
-  const start: WorkerStart = { index, tun, wake, signal, port: port2, options };
+  const start: WorkerStart = { index, tun, wake: doorbell.fd, signal, port: port2, options };
   const thread = new Worker(new URL("./worker.js", import.meta.url), {
     workerData: start,
     transferList: [port2],
@@ -125,7 +121,7 @@ async function startWorker(
     port1.postMessage(outbox);
     outbox = [];
     // One system call wakes the worker for any number of messages.
-    if (Atomics.exchange(signal, 0, 1) === 0) write(wake, oneAddress, 8);
+    if (Atomics.exchange(signal, 0, 1) === 0) doorbell.ring();
   }
 
   function request(message: (id: number) => ToWorker): Promise<void> {
