@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { createSecureContext } from "node:tls";
 import { Eg46Error } from "../errors.ts";
 import type { FeedTlsFiles } from "./options.ts";
 
@@ -29,5 +30,7 @@ export function readFeedTls(files: FeedTlsFiles | undefined): FeedTls | undefine
       "EG46_USAGE",
       "--envoy-feed-key is not the key of the certificate in --envoy-feed-cert",
     );
+  // What OpenSSL has against them (a key too short, for one) must show here, and not where they are served.
+  attempt("cert", () => createSecureContext({ cert, key, ca }));
   return { cert, key, ca };
 }

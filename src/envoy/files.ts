@@ -14,7 +14,7 @@ import { secretFiles } from "./secrets.ts";
 const wasm = fileURLToPath(new URL("../../wasm/filter.wasm", import.meta.url));
 const head = "# Written by egress46; changes are lost.\n";
 
-/** Those that Envoy reads once, at its start. Throws EG46_ENVOY_DIR. */
+/** Those that are written once; of them Envoy follows the secrets. Throws EG46_ENVOY_DIR. */
 export function writeStaticFiles(options: EnvoyOptions): void {
   attempt(options.dir, () => {
     mkdirSync(options.dir, { recursive: true, mode: 0o755 });

@@ -36,7 +36,10 @@ export async function openLmdbStore(
   const closing = new AbortController();
   /** While somebody watches: what others were told since the last look. */
   let told: Map<string, string | undefined> | undefined;
-  /** The transactions of this process since then; those of others are told apart by being none of them. */
+  /**
+   * The asynchronous transactions of this process since then. One that changed nothing is among them under a number that
+   * another process may have next.
+   */
   const ours = new Set<number>();
 
   function bounded<T>(operation: string, work: () => T | Promise<T>): Promise<T> {
@@ -175,18 +178,20 @@ export async function openLmdbStore(
         return taken ?? told;
       };
       takeTold();
-      await pollChanges(
-        {
-          intervalMs: pollMs,
-          version: ownVersion,
-          list,
-          told: takeTold,
-          onlyTold,
-          get: (nat4) => db.get(keyOf(nat4)),
-        },
-        listener,
-        AbortSignal.any([signal, closing.signal]),
-      );
+      const source = {
+        intervalMs: pollMs,
+        version: ownVersion,
+        list,
+        told: takeTold,
+        onlyTold,
+        get: (nat4: string) => db.get(keyOf(nat4)),
+      };
+      try {
+        await pollChanges(source, listener, AbortSignal.any([signal, closing.signal]));
+      } finally {
+        told = undefined;
+        ours.clear();
+      }
     },
     async close() {
       if (closing.signal.aborted) return;

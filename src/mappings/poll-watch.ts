@@ -15,7 +15,8 @@ export interface PollSource {
   told?(): ReadonlyMap<string, string | undefined>;
   /**
    * Whether all that was written after the one version, up to the other, is among what told() has: then these addresses are
-   * read with `get`, and nothing is listed. Needs version, told and get.
+   * read with `get`, and nothing is listed for a while. It may be wrong about what others write at the same time as we do.
+   * Needs version, told and get.
    */
   onlyTold?(after: number, upTo: number): boolean;
   get?(nat4: string): string | undefined;
@@ -53,6 +54,9 @@ function newsIn(told: ReadonlyMap<string, string | undefined>, known: ReadonlyMa
   return news;
 }
 
+/** Whatever was written, somebody hears of it within a second. */
+const listAgainMs = 700;
+
 /** MappingStore.watch for a store that cannot tell of changes: looks again and again, reports the differences. */
 export async function pollChanges(
   source: PollSource,
@@ -62,6 +66,7 @@ export async function pollChanges(
   // By address: tens of thousands of them must not cost the memory of their text once more.
   let before: Map<number, number> | undefined;
   let seen: number | undefined;
+  let listed: { version: number | undefined; ms: number } = { version: undefined, ms: 0 };
   while (!signal.aborted) {
     const startMs = performance.now();
     try {
@@ -69,7 +74,8 @@ export async function pollChanges(
       const version = await source.version?.();
       const told = newsIn((before && source.told?.()) ?? new Map(), before ?? new Map());
       const { get, onlyTold } = source;
-      if (before && get && seen !== undefined && version !== undefined && onlyTold?.(seen, version)) {
+      const soon = version === listed.version || startMs < listed.ms + listAgainMs;
+      if (soon && before && get && seen !== undefined && version !== undefined && onlyTold?.(seen, version)) {
         for (const [nat4, said] of told) {
           const value = get(numberToIpv4(nat4));
           const now = value === undefined ? -1 : digest(value);
@@ -78,7 +84,12 @@ export async function pollChanges(
           else before.set(nat4, now);
         }
         seen = version;
-      } else if (before === undefined || version === undefined || version !== seen || told.size > 0) {
+      } else if (
+        before === undefined ||
+        version === undefined ||
+        version !== listed.version ||
+        told.size > 0
+      ) {
         const after = new Map<number, number>();
         const changed = new Map<number, string>();
         for await (const [text, value] of source.list()) {
@@ -98,6 +109,7 @@ export async function pollChanges(
         }
         before = after;
         seen = version;
+        listed = { version, ms: startMs };
       }
     } catch (error) {
       if (!(error instanceof Eg46Error)) throw error;

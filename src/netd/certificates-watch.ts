@@ -20,6 +20,7 @@ export async function watchCertificates(
 ): Promise<Certificates> {
   const { redisCert, redisKey, redisCa } = files;
   const paths = [redisCert, redisKey, redisCa].filter((path) => path !== undefined);
+  // Its errors name the options.
   const first = readCertificates(files);
   if (paths.length === 0) return first;
   await fileSource(paths).start((snapshot) => {
@@ -37,7 +38,8 @@ export async function watchCertificates(
       log.error(explain(new Eg46Error("EG46_STORE_CERTIFICATES", message, { cause: error })));
     }
   }, signal);
-  return first;
+  // They may have been replaced before they were watched.
+  return readCertificates(files);
 }
 
 function contentOf(snapshot: Snapshot, path: string | undefined): Buffer | undefined {

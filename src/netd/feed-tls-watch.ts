@@ -14,8 +14,9 @@ export async function watchFeedTls(
   log: Logger,
   signal: AbortSignal,
 ): Promise<FeedTls | undefined> {
-  const first = readFeedTls(files);
-  if (files === undefined) return first;
+  // Its errors name the options.
+  readFeedTls(files);
+  if (files === undefined) return undefined;
   await fileSource([files.cert, files.key, files.ca]).start(() => {
     try {
       changed(readFeedTls(files)!);
@@ -25,5 +26,6 @@ export async function watchFeedTls(
       log.error(explain(new Eg46Error("EG46_FEED_CERTIFICATES", message, { cause: error })));
     }
   }, signal);
-  return first;
+  // They may have been replaced before they were watched.
+  return readFeedTls(files);
 }

@@ -13,6 +13,8 @@ function store() {
   let told = new Map<string, string | undefined>();
   let lists = 0;
   return {
+    /** The next transaction passes for one of ours, whoever makes it. */
+    mistake: () => void own.add(version + 1),
     lists: () => lists,
     write(writes: readonly Write[], ours: boolean) {
       version++;
@@ -89,3 +91,23 @@ for (const [what, changes] of [
       stop.abort();
       await watching;
     });
+
+test("another's that passes for ours is reported within a second", async () => {
+  const { source, write, mistake } = store();
+  const stop = new AbortController();
+  const reported = new Map<string, string | undefined>();
+  let ready = false;
+  const listener = {
+    changed: (nat4: string, value: string | undefined) => void reported.set(nat4, value),
+    resync() {
+      ready = true;
+    },
+  };
+  const watching = pollChanges(source, listener, stop.signal);
+  await until("the first listing", () => ready);
+  mistake();
+  write([["10.0.0.7", "another's"]], false);
+  await until("the report", () => reported.get("10.0.0.7") === "another's", 3000);
+  stop.abort();
+  await watching;
+});
