@@ -135,7 +135,14 @@ export function createMappings(parts: MappingParts): Mappings {
     return table.hostOf(nat4);
   });
   const { claim } = createClaims({
-    ...{ store, table, keeper, sync, journal, resting, settle, reconcile },
+    store,
+    table,
+    keeper,
+    sync,
+    journal,
+    resting,
+    settle,
+    reconcile,
     pool: () => pool,
     refused: () => lookAtPool(true),
   });
